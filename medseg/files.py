@@ -1,0 +1,96 @@
+"""Writing files so that nothing is ever left half-written."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from medseg.errors import OutputError
+
+_REMEDIES = {
+    errno.ENOSPC: "Free some space on that disk, or write to another with -o",
+    errno.EDQUOT: "Your disk quota is used up; free some space, or write elsewhere with -o",
+    errno.EACCES: "Choose a folder you may write to with -o",
+    errno.EPERM: "Choose a folder you may write to with -o",
+    errno.EROFS: "That disk is read-only; choose another with -o",
+    errno.ENOTDIR: "A file stands where a folder is needed; choose another place with -o",
+    errno.EEXIST: "A file stands where a folder is needed; choose another place with -o",
+    errno.EISDIR: "A folder stands where the file should go; choose another place with -o",
+    errno.ENAMETOOLONG: "Choose a shorter name with -o",
+}
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn the system's refusals to write `path` into errors that say what to do.
+
+    Raises:
+        OutputError: The disk is full, or the place is not writable.
+    """
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "Check that the disk is there and writable")
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"cannot be written: {reason}", where=path, remedy=remedy) from error
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`, and rename it to `path` if the block succeeds.
+
+    Missing folders are made. If the block fails the temporary file is removed and `path` is as
+    it was before.
+
+    Raises:
+        OutputError: The disk is full, or the place is not writable.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(4)}.partial-{path.name}")
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            os.replace(temporary, path)  # noqa: PTH105 - the atomic one of the two, by name
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path` whole, or not at all.
+
+    Raises:
+        OutputError: The disk is full, or the place is not writable.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write `content` to `path` as UTF-8, whole or not at all.
+
+    Raises:
+        OutputError: The disk is full, or the place is not writable.
+    """
+    write_bytes(path, content.encode("utf-8"))
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder `path`, with its parents, and check that files can be made in it.
+
+    Raises:
+        OutputError: It cannot be made or written to.
+    """
+    with explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".{secrets.token_hex(4)}.partial-probe"
+        probe.touch()
+        probe.unlink()
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,55 @@
+"""Image files and volumes: one module per format, chosen by the file's name.
+
+A module offers `SUFFIXES`, the endings it reads (lower case), and `read(path)`.
+"""
+
+from pathlib import Path
+
+import medseg.formats as this_package
+from medseg import registry
+from medseg.errors import ImageError
+from medseg.volume import Volume
+
+
+def suffixes() -> dict[str, str]:
+    """Return every known ending with the module that reads it."""
+    return {
+        suffix: name
+        for name in registry.names(this_package)
+        for suffix in registry.load(this_package, name).SUFFIXES
+    }
+
+
+def suffix_of(path: Path) -> str | None:
+    """Return the known ending of `path`, the longest if several fit, or None.
+
+    Hidden files, such as the `._` files that macOS leaves beside images, have none.
+    """
+    name = path.name.lower()
+    fitting = [suffix for suffix in suffixes() if name.endswith(suffix)]
+    if name.startswith(".") or not fitting:
+        return None
+    return max(fitting, key=len)
+
+
+def stem(path: Path) -> str:
+    """Return the name of `path` without its known ending."""
+    return path.name[: len(path.name) - len(suffix_of(path) or "")]
+
+
+def read(path: Path) -> Volume:
+    """Read an image of any known format.
+
+    Raises:
+        ImageError: There is no such file, its format is unknown, or it is damaged.
+    """
+    if not path.exists():
+        raise ImageError("there is no such file", where=path, remedy="Check the path")
+    suffix = suffix_of(path)
+    if suffix is None:
+        raise ImageError(
+            "is not an image medseg can read",
+            where=path,
+            remedy=f"Convert it to one of {', '.join(sorted(suffixes()))}",
+        )
+    return registry.load(this_package, suffixes()[suffix]).read(path)

@@ -1,0 +1,165 @@
+"""NIfTI-1 and NIfTI-2 through nibabel, and the formats nibabel reads beside them.
+
+The header of a NIfTI file is kept byte for byte in the volume's grid. A label map written on
+that grid gets it back: the same affine, qform, sform, codes and units. Fields of free text are
+emptied, because they may hold a patient's name.
+"""
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import Any, Final
+
+import nibabel
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
+
+from medseg import files
+from medseg.errors import ImageError, OutputError
+from medseg.shapes import Affine, LabelMap, Voxels
+from medseg.volume import Grid, Volume
+
+SUFFIXES: Final = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mgz", ".mgh")
+
+_NIFTI1_HEADER_BYTES: Final = 348
+_FREE_TEXT: Final = ("db_name", "intent_name", "aux_file")
+_DAMAGED: Final = (
+    ImageFileError,
+    HeaderDataError,
+    WrapStructError,
+    OSError,
+    EOFError,
+    zlib.error,
+    ValueError,
+    OverflowError,
+)
+
+
+def read(path: Path) -> Volume:
+    """Read `path`; the fourth axis becomes the channels.
+
+    Raises:
+        ImageError: The file is truncated, damaged, no image, or has no usable geometry.
+    """
+    try:
+        image = nibabel.load(path)
+        voxels = _numbers(np.asanyarray(image.dataobj), path)
+    except _DAMAGED as error:
+        raise ImageError(
+            f"cannot be read: {_reason(error)}",
+            where=path,
+            remedy="Copy or convert the file anew from its source",
+        ) from error
+    channels_first, trailing_axes = _channels_first(voxels, path)
+    affine = _affine(image, path)
+    header = image.header.binaryblock if isinstance(image, nibabel.Nifti1Pair) else None
+    i, j, k = channels_first.shape[1:]
+    return Volume(channels_first, Grid((i, j, k), affine, header, trailing_axes))
+
+
+def write_label_map(path: Path, label_map: LabelMap, grid: Grid) -> None:
+    """Write a label map on exactly `grid`, then read it back and compare.
+
+    Args:
+        path: Where to write; `.nii` or `.nii.gz`.
+        label_map: Non-negative values below 65536.
+        grid: The grid of the scan the label map belongs to.
+
+    Raises:
+        OutputError: It cannot be written, or what was read back differs.
+    """
+    image = _image(label_map, grid)
+    content = image.to_bytes()
+    if path.name.lower().endswith(".gz"):
+        content = gzip.compress(content, compresslevel=4, mtime=0)
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(content)
+        _verify(temporary, label_map, grid, final_path=path)
+
+
+def _image(label_map: LabelMap, grid: Grid) -> Any:
+    shaped = label_map.reshape(*label_map.shape, *(1,) * grid.trailing_axes)
+    if grid.header is None:
+        image = nibabel.Nifti1Image(shaped, grid.affine)
+        image.header.set_xyzt_units("mm")
+        return image
+    is_nifti1 = len(grid.header) == _NIFTI1_HEADER_BYTES
+    kind = nibabel.Nifti1Image if is_nifti1 else nibabel.Nifti2Image
+    header = kind.header_class(grid.header, check=False)
+    header.set_data_dtype(label_map.dtype)
+    header.set_slope_inter(1, 0)
+    header.set_data_shape(shaped.shape)
+    header.set_intent("none")
+    for field in set(_FREE_TEXT) & set(header.keys()):  # NIfTI-2 has fewer
+        header[field] = b""
+    header["descrip"] = b"medseg, research use only"
+    header["cal_min"], header["cal_max"] = 0, 0
+    return kind(shaped, header.get_best_affine(), header)
+
+
+def _verify(written: Path, label_map: LabelMap, grid: Grid, *, final_path: Path) -> None:
+    back = nibabel.load(written)
+    same_voxels = np.array_equal(np.asanyarray(back.dataobj).reshape(label_map.shape), label_map)
+    exact = grid.header is not None
+    same_place = (
+        np.array_equal(back.affine, grid.affine)
+        if exact
+        else np.allclose(back.affine, grid.affine, rtol=1e-6, atol=1e-4)
+    )
+    if not (same_voxels and same_place):
+        raise OutputError(
+            "what was written differs from what should have been",
+            where=final_path,
+            remedy="Check the disk; if it is sound, report this as an error in medseg",
+        )
+
+
+def _numbers(voxels: Any, path: Path) -> np.ndarray:
+    if voxels.dtype.kind not in "biuf":
+        raise ImageError(
+            f"holds {voxels.dtype} instead of numbers",
+            where=path,
+            remedy="Export the scan as a grey-scale image",
+        )
+    if voxels.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # too large for float32 becomes infinite, refused later
+            return voxels.astype(np.float32)
+    return voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
+
+
+def _channels_first(voxels: np.ndarray, path: Path) -> tuple[Voxels, int]:
+    shape = voxels.shape
+    trailing = 0
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+        trailing += 1
+    if len(shape) == 5 and shape[3] == 1:  # NIfTI keeps vectors on the fifth axis
+        shape = (*shape[:3], shape[4])
+    if len(shape) not in (3, 4) or 0 in shape:
+        raise ImageError(
+            f"has the shape {voxels.shape}",
+            where=path,
+            remedy="Give a volume with three axes, or four where the last holds the channels",
+        )
+    with_channels = voxels.reshape(*shape[:3], -1)
+    return np.moveaxis(with_channels, 3, 0), trailing
+
+
+def _affine(image: Any, path: Path) -> Affine:
+    affine = np.asarray(image.affine, dtype=np.float64)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        raise ImageError(
+            "has no usable position: its affine is singular or not finite",
+            where=path,
+            remedy="Convert the scan anew from DICOM, or repair the sform of its header",
+        )
+    return affine
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    first = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    return first[:1].lower() + first[1:]

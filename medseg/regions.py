@@ -1,0 +1,62 @@
+"""Label maps to region masks and back: `decode(encode(x)) == x`.
+
+A voxel's label decides which regions it is in: its *pattern*. Masks or logits that come from a
+network may show a pattern that no label has, such as an inner part outside the whole. The rule:
+every voxel gets the label (or background) whose pattern agrees best, where the agreement of a
+pattern is the sum of the logits of its regions. For independent sigmoid outputs this is the
+most likely allowed pattern; for masks, whose logits count as +1 and -1, it is the one with the
+fewest regions changed. Of equals, the pattern with more regions wins, so that a structure is kept.
+"""
+
+import numpy as np
+from jaxtyping import Float32
+
+from medseg.segmentation import label_map_dtype
+from medseg.shapes import LabelMap, Mask, Masks, Scores
+from medseg.task import Task
+
+
+def mask_of(label_map: LabelMap, task: Task, region: str) -> Mask:
+    """Return the mask of one region."""
+    values = [task.labels[label].value for label in task.labels_of(region)]
+    return np.isin(label_map, values)
+
+
+def encode(label_map: LabelMap, task: Task) -> Masks:
+    """Return the mask of every region, in the order of `task.region_names`."""
+    return np.stack([mask_of(label_map, task, region) for region in task.region_names])
+
+
+def patterns(task: Task) -> tuple[tuple[int, ...], Float32[np.ndarray, "candidates outputs"]]:
+    """Return the candidate values, and which outputs of a network each of them switches on.
+
+    Candidates are ordered by the number of regions, most first; background (0) is last. For
+    exclusive regions the outputs start with background.
+    """
+    held = {label.value: task.regions_of(name) for name, label in task.labels.items()}
+    ordered = sorted(held, key=lambda value: -len(held[value]))
+    rows = [[float(region in held[value]) for region in task.region_names] for value in ordered]
+    rows.append([0.0] * len(task.region_names))
+    table = np.array(rows, dtype=np.float32)
+    if task.exclusive:
+        background = np.zeros((len(table), 1), dtype=np.float32)
+        background[-1] = 1.0
+        table = np.concatenate([background, table], axis=1)
+    return (*ordered, 0), table
+
+
+def decode(masks: Masks, task: Task) -> LabelMap:
+    """Return the label map that agrees best with `masks`; see the rule above."""
+    logits = np.where(masks, np.float32(1), np.float32(-1))
+    if task.exclusive:
+        background = np.where(masks.any(axis=0, keepdims=True), np.float32(-1), np.float32(1))
+        logits = np.concatenate([background, logits])
+    return decode_logits(logits, task)
+
+
+def decode_logits(logits: Scores, task: Task) -> LabelMap:
+    """Return the most likely label map given a network's logits; see the rule above."""
+    values, table = patterns(task)
+    agreement = np.tensordot(table, logits, axes=1)
+    lookup = np.array(values, dtype=label_map_dtype(task))
+    return lookup[agreement.argmax(axis=0)]
