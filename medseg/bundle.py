@@ -48,6 +48,7 @@ class Bundle:
         Raises:
             ModelError: The weights are damaged or belong to another network.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from medseg import networks
@@ -60,7 +61,7 @@ class Bundle:
         )
         try:
             network.load_state_dict(load_file(self.folder / _WEIGHTS), strict=True)
-        except (RuntimeError, OSError, ValueError) as error:
+        except (RuntimeError, OSError, SafetensorError) as error:
             raise ModelError(
                 f"does not fit {self.plan.network.name}: {str(error).splitlines()[0]}",
                 where=self.folder / _WEIGHTS,

@@ -188,8 +188,8 @@ def read(name_or_path: str | Path) -> Task:
 
 
 def text(task: Task) -> str:
-    """Return `task` as YAML; `parse` is its inverse."""
-    document = task.model_dump(mode="json", exclude_defaults=True)
+    """Return `task` as YAML with every field; `parse` is its inverse."""
+    document = task.model_dump(mode="json", exclude_none=True)
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 

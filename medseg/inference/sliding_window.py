@@ -74,7 +74,7 @@ def patch_starts(extent: Shape, patch: Shape, overlap: float) -> list[Shape]:
     for length, size in zip(extent, patch, strict=True):
         gaps = math.ceil((length - size) / max(1, math.floor(size * (1 - overlap))))
         axes.append([round((length - size) * n / gaps) for n in range(gaps + 1)] if gaps else [0])
-    return list(itertools.product(*axes))
+    return [(i, j, k) for i, j, k in itertools.product(*axes)]
 
 
 def _forward(
