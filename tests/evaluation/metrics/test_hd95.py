@@ -134,8 +134,8 @@ def test_it_agrees_with_monai_within_the_image(rng, spacing_mm, density):
     assert value == pytest.approx(float(expected), rel=1e-5)
 
 
-# surface-distance 0.1 imports from a namespace that SciPy has deprecated.
-@pytest.mark.filterwarnings("ignore:.*scipy.ndimage.filters:DeprecationWarning")
+# surface-distance 0.1 imports from namespaces that SciPy has deprecated.
+@pytest.mark.filterwarnings("ignore:Please import .*scipy.ndimage:DeprecationWarning")
 @pytest.mark.parametrize("spacing_mm", SPACINGS_MM)
 def test_it_agrees_with_surface_distance_on_parallel_plates(spacing_mm):
     # Plates of three slices, five slices apart: half of each surface is five slices away, by
