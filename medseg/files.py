@@ -77,6 +77,15 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode("utf-8"))
 
 
+def altered(path: Path) -> OutputError:
+    """Return the error that says that `path` reads back differently from what was written."""
+    return OutputError(
+        "what was written differs from what should have been",
+        where=path,
+        remedy="Check the disk; if it is sound, report this as an error in medseg",
+    )
+
+
 def make_folder(path: Path) -> None:
     """Make the folder `path`, with its parents, and check that files can be made in it.
 

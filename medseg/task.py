@@ -4,7 +4,7 @@ A task is a YAML file in `configs/tasks/` and knows nothing of networks.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import (
@@ -98,14 +98,14 @@ class Task(_Strict):
     spacing_mm: Spacing | None = None
 
     @model_validator(mode="after")
-    def _labels_are_distinct(self) -> Self:
+    def _labels_are_distinct(self) -> "Task":
         values = [label.value for label in self.labels.values()]
         if len(set(values)) < len(values):
             raise ValueError(f"label values {values} repeat; give each label its own")
         return self
 
     @model_validator(mode="after")
-    def _regions_tell_labels_apart(self) -> Self:
+    def _regions_tell_labels_apart(self) -> "Task":
         for name, region in self.regions.items():
             unknown = set(region.labels) - set(self.labels)
             if unknown:

@@ -5,9 +5,13 @@ A module offers `SUFFIXES`, the endings it reads (lower case), and `read(path)`.
 
 from pathlib import Path
 
+import numpy as np
+
 import medseg.formats as this_package
 from medseg import registry
-from medseg.errors import ImageError
+from medseg.errors import DataError, ImageError
+from medseg.segmentation import Segmentation, label_map_dtype
+from medseg.task import Task
 from medseg.volume import Volume
 
 
@@ -53,3 +57,29 @@ def read(path: Path) -> Volume:
             remedy=f"Convert it to one of {', '.join(sorted(suffixes()))}",
         )
     return registry.load(this_package, suffixes()[suffix]).read(path)
+
+
+def read_segmentation(path: Path, task: Task) -> Segmentation:
+    """Read a label map whose values are labels of `task`.
+
+    Raises:
+        ImageError: There is no such file, its format is unknown, or it is damaged.
+        DataError: It has several channels, or a value that is no label of `task`.
+    """
+    volume = read(path)
+    if volume.voxels.shape[0] != 1:
+        raise DataError(
+            f"has {volume.voxels.shape[0]} channels, but a label map has one",
+            where=path,
+            remedy="Give the label map, not the scan",
+        )
+    known = {0: "background"} | {label.value: name for name, label in task.labels.items()}
+    unknown = [value for value in np.unique(volume.voxels[0]).tolist() if value not in known]
+    if unknown:
+        shown = ", ".join(f"{value:g}" for value in unknown[:5]) + ", ..." * (len(unknown) > 5)
+        raise DataError(
+            f"holds the value {shown}, which is no label of task {task.name} ({known})",
+            where=path,
+            remedy="Give a label map of this task, or name the task it belongs to",
+        )
+    return Segmentation(volume.voxels[0].astype(label_map_dtype(task)), volume.grid, task)

@@ -1,0 +1,1 @@
+"""How good a prediction is: regions compared with a reference, case by case."""

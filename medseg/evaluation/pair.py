@@ -1,0 +1,105 @@
+"""Two masks of one region, and what the metrics ask of them, computed once."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float64
+
+from medseg.evaluation import surface
+from medseg.shapes import Mask, Spacing
+
+
+class Status(StrEnum):
+    """Which of the two masks hold the region."""
+
+    BOTH = "both"
+    ABSENT = "absent"
+    MISSED = "missed"
+    FALSE_ALARM = "false_alarm"
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """The masks of one region in the reference and in the prediction, on one grid.
+
+    Attributes:
+        reference: What is there.
+        prediction: What was found.
+        spacing_mm: Distance between voxel centres along i, j and k.
+
+    Raises:
+        ValueError: The masks differ in shape, or a spacing is not positive.
+    """
+
+    reference: Mask
+    prediction: Mask
+    spacing_mm: Spacing
+
+    def __post_init__(self) -> None:
+        if self.reference.shape != self.prediction.shape:
+            raise ValueError(
+                f"a reference of {self.reference.shape} cannot be compared with a prediction of"
+                f" {self.prediction.shape}; resample one onto the other's grid"
+            )
+        if not all(0 < step < np.inf for step in self.spacing_mm):
+            raise ValueError(f"spacing {self.spacing_mm} must be positive millimetres")
+
+    @property
+    def diagonal_mm(self) -> float:
+        """Length of the image's diagonal: the distance that stands for a missing surface."""
+        extent_mm = np.array(self.reference.shape) * np.array(self.spacing_mm)
+        return float(np.linalg.norm(extent_mm))
+
+    @cached_property
+    def sizes(self) -> tuple[int, int]:
+        """Number of voxels in the reference and in the prediction."""
+        return int(np.count_nonzero(self.reference)), int(np.count_nonzero(self.prediction))
+
+    @property
+    def status(self) -> Status:
+        """Which of the two masks hold a voxel."""
+        match tuple(size > 0 for size in self.sizes):
+            case (True, True):
+                return Status.BOTH
+            case (True, False):
+                return Status.MISSED
+            case (False, True):
+                return Status.FALSE_ALARM
+            case _:
+                return Status.ABSENT
+
+    @cached_property
+    def cropped(self) -> tuple[Mask, Mask]:
+        """Both masks, cut to the smallest box that holds all their voxels."""
+        either = self.reference | self.prediction
+        box = tuple(_range(either, axis) for axis in range(3))
+        return self.reference[box], self.prediction[box]
+
+    @cached_property
+    def surfaces(self) -> tuple[Mask, Mask]:
+        """The surfaces of both cropped masks."""
+        reference, prediction = self.cropped
+        return surface.surface(reference), surface.surface(prediction)
+
+    @cached_property
+    def distances_mm(
+        self,
+    ) -> tuple[Float64[np.ndarray, " reference"], Float64[np.ndarray, " prediction"]]:
+        """The distances from the reference's surface to the prediction's, and back.
+
+        Raises:
+            ValueError: One of the masks is empty.
+        """
+        reference, prediction = self.surfaces
+        return (
+            surface.distances_mm(reference, prediction, self.spacing_mm),
+            surface.distances_mm(prediction, reference, self.spacing_mm),
+        )
+
+
+def _range(mask: Mask, axis: int) -> slice:
+    others = tuple(other for other in range(3) if other != axis)
+    filled = np.flatnonzero(mask.any(axis=others))
+    return slice(int(filled[0]), int(filled[-1]) + 1) if filled.size else slice(0, 0)

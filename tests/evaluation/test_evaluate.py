@@ -1,0 +1,127 @@
+import nibabel
+import numpy as np
+import pytest
+
+from medseg.errors import DataError, ImageError
+from medseg.evaluation.evaluate import evaluate, label_maps
+
+AFFINE = np.array([[-1.4, 0, 0, 3], [0, 1.4, 0, -7], [0, 0, 10, 5], [0, 0, 0, 1.0]])
+
+
+def put(path, voxels, affine=AFFINE):
+    path.parent.mkdir(exist_ok=True, parents=True)
+    nibabel.Nifti1Image(voxels, affine).to_filename(path)
+
+
+def block(*corner, value=1, dtype=np.uint8):
+    label_map = np.zeros((10, 9, 8), dtype=dtype)
+    i, j, k = corner
+    label_map[i : i + 3, j : j + 3, k : k + 3] = value
+    return label_map
+
+
+@pytest.fixture
+def folders(tmp_path):
+    reference, prediction = tmp_path / "reference", tmp_path / "prediction"
+    for case in ("a", "b"):
+        put(reference / f"{case}.nii.gz", block(2, 2, 2))
+    put(prediction / "a_seg.nii.gz", block(2, 2, 2))
+    put(prediction / "b.nii.gz", block(2, 2, 3))
+    return reference, prediction
+
+
+def test_cases_are_matched_by_name_with_or_without_seg(folders, hippocampus_task):
+    scores = evaluate(hippocampus_task, *folders)
+    assert scores.cases == ["a", "b"]
+    anterior = [row for row in scores.rows if row.region == "anterior"]
+    assert anterior[0].values == {"dice": 1.0, "hd95_mm": 0.0}
+    assert anterior[1].values["dice"] == pytest.approx(2 * 18 / 54)  # one slice of three is off
+    assert anterior[1].values["hd95_mm"] == pytest.approx(10.0)
+
+
+def test_each_case_is_announced_when_done(folders, hippocampus_task):
+    done = []
+    evaluate(hippocampus_task, *folders, on_case=done.append)
+    assert done == ["a", "b"]
+
+
+def test_a_choice_of_cases_needs_only_theirs(folders, hippocampus_task):
+    (folders[1] / "b.nii.gz").unlink()
+    assert evaluate(hippocampus_task, *folders, cases=["a"]).cases == ["a"]
+
+
+def test_a_missing_prediction_is_refused(folders, hippocampus_task):
+    (folders[1] / "b.nii.gz").unlink()
+    with pytest.raises(DataError, match="no prediction for 1 of 2 cases: b"):
+        evaluate(hippocampus_task, *folders)
+
+
+def test_a_case_without_reference_is_refused_if_asked_for(folders, hippocampus_task):
+    with pytest.raises(DataError, match="no reference for 1 of 1 cases: z"):
+        evaluate(hippocampus_task, *folders, cases=["z"])
+
+
+def test_a_prediction_without_reference_is_named(folders, hippocampus_task):
+    put(folders[1] / "z.nii.gz", block(1, 1, 1))
+    assert evaluate(hippocampus_task, *folders).without_reference == ("z",)
+
+
+def test_a_prediction_of_another_shape_is_refused(folders, hippocampus_task):
+    put(folders[1] / "b.nii.gz", block(2, 2, 2)[:-1])
+    with pytest.raises(DataError, match=r"b\.nii\.gz: has the shape \(9, 9, 8\)"):
+        evaluate(hippocampus_task, *folders)
+
+
+def test_a_prediction_elsewhere_in_the_patient_is_refused(folders, hippocampus_task):
+    moved = AFFINE.copy()
+    moved[2, 3] += 0.5
+    put(folders[1] / "b.nii.gz", block(2, 2, 2), moved)
+    with pytest.raises(DataError, match=r"b\.nii\.gz: lies elsewhere in the patient"):
+        evaluate(hippocampus_task, *folders)
+
+
+def test_an_unknown_label_value_is_refused(folders, hippocampus_task):
+    put(folders[1] / "b.nii.gz", block(2, 2, 2, value=7))
+    with pytest.raises(DataError, match=r"b\.nii\.gz: holds the value 7"):
+        evaluate(hippocampus_task, *folders)
+
+
+def test_a_probability_map_is_no_label_map(folders, hippocampus_task):
+    put(folders[1] / "b.nii.gz", block(2, 2, 2, value=0.5, dtype=np.float32))
+    with pytest.raises(DataError, match=r"holds the value 0\.5"):
+        evaluate(hippocampus_task, *folders)
+
+
+def test_labels_stored_as_floating_point_are_read(folders, hippocampus_task):
+    put(folders[1] / "b.nii.gz", block(2, 2, 2, dtype=np.float32))
+    assert evaluate(hippocampus_task, *folders).region_mean("dice", "anterior") == 1.0
+
+
+def test_a_scan_is_no_label_map(folders, hippocampus_task):
+    put(folders[1] / "b.nii.gz", np.stack([block(2, 2, 2)] * 2, axis=3))
+    with pytest.raises(DataError, match="has 2 channels"):
+        evaluate(hippocampus_task, *folders)
+
+
+def test_a_damaged_prediction_is_named(folders, hippocampus_task):
+    (folders[1] / "b.nii.gz").write_bytes(b"no image")
+    with pytest.raises(ImageError, match=r"b\.nii\.gz: cannot be read"):
+        evaluate(hippocampus_task, *folders)
+
+
+def test_a_missing_folder_and_an_empty_one_are_refused(tmp_path):
+    with pytest.raises(DataError, match="no such folder"):
+        label_maps(tmp_path / "absent")
+    with pytest.raises(DataError, match="holds no label maps"):
+        label_maps(tmp_path)
+
+
+def test_two_files_of_one_case_are_refused(folders):
+    put(folders[1] / "a.nii.gz", block(2, 2, 2))
+    with pytest.raises(DataError, match=r"a\.nii\.gz, a_seg\.nii\.gz are of one case"):
+        label_maps(folders[1])
+
+
+def test_hidden_files_are_passed_over(folders):
+    (folders[1] / "._a_seg.nii.gz").write_bytes(b"left by macOS")
+    assert sorted(label_maps(folders[1])) == ["a", "b"]
