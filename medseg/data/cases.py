@@ -7,7 +7,6 @@ import numpy as np
 
 from medseg import formats
 from medseg.errors import DataError, ImageError
-from medseg.segmentation import label_map_dtype
 from medseg.shapes import LabelMap
 from medseg.task import Task
 from medseg.volume import Grid, Volume
@@ -60,35 +59,16 @@ def read_labels(case: Case, task: Task, grid: Grid) -> LabelMap:
     """
     if case.label is None:
         raise DataError("has no label map", where=case.name, remedy="Add it, or leave the case out")
-    volume = formats.read(case.label)
-    if len(volume.voxels) != 1 or not volume.grid.matches(grid):
+    labels = formats.read_segmentation(case.label, task)
+    if not labels.grid.matches(grid):
         raise DataError(
-            f"lies on another grid than its image: {volume.grid.shape} voxels of"
-            f" {_rounded(volume.grid.spacing_mm)} mm against {grid.shape} of"
+            f"lies on another grid than its image: {labels.grid.shape} voxels of"
+            f" {_rounded(labels.grid.spacing_mm)} mm against {grid.shape} of"
             f" {_rounded(grid.spacing_mm)} mm",
             where=case.label,
             remedy="Resample the label map onto the image (nearest neighbour), or mend its header",
         )
-    return check_labels(volume, task, case.label)
-
-
-def check_labels(volume: Volume, task: Task, path: Path) -> LabelMap:
-    """Return the label map in `volume`, as integers.
-
-    Raises:
-        DataError: It holds values the task does not know.
-    """
-    known = [0, *(label.value for label in task.labels.values())]
-    unknown = np.setdiff1d(np.unique(volume.voxels), known)
-    if unknown.size:
-        shown = ", ".join(f"{value:g}" for value in unknown[:5])
-        raise DataError(
-            f"holds the values {shown}{', ...' if unknown.size > 5 else ''},"
-            f" but task {task.name} knows {known}",
-            where=path,
-            remedy="Correct the label map, or choose the task it belongs to",
-        )
-    return volume.voxels[0].astype(label_map_dtype(task))
+    return labels.label_map
 
 
 def _check_usable(volume: Volume, path: Path) -> None:

@@ -45,7 +45,7 @@ def logits(network: nn.Module, image: Image, plan: Plan) -> Scores:
     device = next(network.parameters()).device
     result = predict_logits(
         network,
-        torch.from_numpy(np.ascontiguousarray(image)).to(device),
+        torch.from_numpy(np.array(image)).to(device),  # a copy: the image may be read-only
         patch=plan.patch,
         overlap=plan.inference.overlap,
         batch=plan.inference.batch,

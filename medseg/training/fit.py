@@ -104,11 +104,7 @@ def fit(request: Request, folder: RunFolder, listener: Listener) -> Outcome:
     )
     plan = resolve(recipe, task, data, device, cases=len(parts.training))
     files.write_text(folder.plan, recipes.plan_text(plan))
-    write_split(
-        folder.path,
-        training=[case.name for case in parts.training],
-        held_out=[case.name for case in parts.held_out],
-    )
+    write_split(folder, parts)
     prepared = _prepare(folder, task, plan, parts, listener)
     return _train(prepared, request, folder, listener, begun.elapsed_seconds)
 

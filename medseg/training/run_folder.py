@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from medseg import __version__, files
+from medseg.data.cases import Case
+from medseg.data.folds import Split
 from medseg.errors import UsageError
 
 _PACKAGES: Final = ("torch", "monai", "pytorch-lightning", "nibabel", "numpy", "scipy")
@@ -68,6 +70,11 @@ class RunFolder:
     def plan(self) -> Path:
         """The resolved configuration."""
         return self.path / "plan.yaml"
+
+    @property
+    def split(self) -> Path:
+        """Training and held-out cases."""
+        return self.path / "split.json"
 
     @property
     def metrics(self) -> Path:
@@ -157,10 +164,42 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
-def write_split(path: Path, training: list[str], held_out: list[str]) -> None:
+def write_split(folder: RunFolder, parts: Split) -> None:
     """Note which cases were trained on and which were held out."""
-    document: dict[str, Any] = {"training": training, "held_out": held_out}
-    files.write_text(path / "split.json", json.dumps(document, indent=2) + "\n")
+    document = {
+        "training": [_described(case) for case in parts.training],
+        "held_out": [_described(case) for case in parts.held_out],
+    }
+    files.write_text(folder.split, json.dumps(document, indent=2) + "\n")
+
+
+def held_out_cases(folder: RunFolder) -> list[Case]:
+    """Return the cases that a run held out.
+
+    Raises:
+        UsageError: There is no run in the folder.
+    """
+    if not folder.split.is_file():
+        raise UsageError(
+            "there is no training run", where=folder.path, remedy="Name the folder of a run"
+        )
+    document = json.loads(folder.split.read_text(encoding="utf-8"))
+    return [
+        Case(
+            name=entry["name"],
+            images=tuple(Path(path) for path in entry["images"]),
+            label=Path(entry["label"]) if entry["label"] else None,
+        )
+        for entry in document["held_out"]
+    ]
+
+
+def _described(case: Case) -> dict[str, Any]:
+    return {
+        "name": case.name,
+        "images": [str(path.resolve()) for path in case.images],
+        "label": str(case.label.resolve()) if case.label else None,
+    }
 
 
 def _write_metrics(path: Path, rows: list[dict[str, float]]) -> None:
