@@ -1,6 +1,7 @@
 """Image files and volumes: one module per format, chosen by the file's name.
 
-A module offers `SUFFIXES`, the endings it reads (lower case), and `read(path)`.
+A module offers `SUFFIXES`, the endings it reads (lower case), and `read(path)`. A folder is read
+as one series of DICOM slices.
 """
 
 from pathlib import Path
@@ -11,6 +12,7 @@ import medseg.formats as this_package
 from medseg import registry
 from medseg.errors import DataError, ImageError
 from medseg.segmentation import Segmentation, label_map_dtype
+from medseg.shapes import Affine
 from medseg.task import Task
 from medseg.volume import Volume
 
@@ -42,13 +44,15 @@ def stem(path: Path) -> str:
 
 
 def read(path: Path) -> Volume:
-    """Read an image of any known format.
+    """Read an image of any known format, or a folder that holds one series of DICOM slices.
 
     Raises:
         ImageError: There is no such file, its format is unknown, or it is damaged.
     """
     if not path.exists():
         raise ImageError("there is no such file", where=path, remedy="Check the path")
+    if path.is_dir():
+        return registry.load(this_package, "dicom").read(path)
     suffix = suffix_of(path)
     if suffix is None:
         raise ImageError(
@@ -57,6 +61,45 @@ def read(path: Path) -> Volume:
             remedy=f"Convert it to one of {', '.join(sorted(suffixes()))}",
         )
     return registry.load(this_package, suffixes()[suffix]).read(path)
+
+
+def holds_dicom(folder: Path) -> bool:
+    """Tell whether a file lies in `folder` that starts as DICOM files do."""
+    return any(_starts_as_dicom(path) for path in sorted(folder.iterdir()) if path.is_file())
+
+
+def as_numbers(voxels: np.ndarray, *, where: Path) -> np.ndarray:
+    """Return `voxels` in the machine's byte order, real numbers as float32.
+
+    Raises:
+        ImageError: They are colours or complex numbers.
+    """
+    if voxels.dtype.kind not in "biuf":
+        raise ImageError(
+            f"holds {voxels.dtype} instead of numbers",
+            where=where,
+            remedy="Export the scan as a grey-scale image",
+        )
+    if voxels.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # too large for float32 becomes infinite, refused later
+            return voxels.astype(np.float32, copy=False)
+    return voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
+
+
+def as_affine(affine: np.ndarray, *, where: Path) -> Affine:
+    """Return `affine` in double precision.
+
+    Raises:
+        ImageError: It is singular or not finite.
+    """
+    affine = np.asarray(affine, dtype=np.float64)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        raise ImageError(
+            "has no usable position: its affine is singular or not finite",
+            where=where,
+            remedy="Convert the scan anew from DICOM, or repair the sform of its header",
+        )
+    return affine
 
 
 def read_segmentation(path: Path, task: Task) -> Segmentation:
@@ -83,3 +126,8 @@ def read_segmentation(path: Path, task: Task) -> Segmentation:
             remedy="Give a label map of this task, or name the task it belongs to",
         )
     return Segmentation(volume.voxels[0].astype(label_map_dtype(task)), volume.grid, task)
+
+
+def _starts_as_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"

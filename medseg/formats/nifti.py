@@ -16,9 +16,9 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from medseg import files
+from medseg import files, formats
 from medseg.errors import ImageError
-from medseg.shapes import Affine, LabelMap, Voxels
+from medseg.shapes import LabelMap, Voxels
 from medseg.volume import Grid, Volume
 
 SUFFIXES: Final = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mgz", ".mgh")
@@ -45,7 +45,7 @@ def read(path: Path) -> Volume:
     """
     try:
         image = nibabel.load(path)
-        voxels = _numbers(np.asanyarray(image.dataobj), path)
+        voxels = formats.as_numbers(np.asanyarray(image.dataobj), where=path)
     except _DAMAGED as error:
         raise ImageError(
             f"cannot be read: {_reason(error)}",
@@ -53,7 +53,7 @@ def read(path: Path) -> Volume:
             remedy="Copy or convert the file anew from its source",
         ) from error
     channels_first, trailing_axes = _channels_first(voxels, path)
-    affine = _affine(image, path)
+    affine = formats.as_affine(image.affine, where=path)
     header = image.header.binaryblock if isinstance(image, nibabel.Nifti1Pair) else None
     i, j, k = channels_first.shape[1:]
     return Volume(channels_first, Grid((i, j, k), affine, header, trailing_axes))
@@ -103,10 +103,11 @@ def _image(label_map: LabelMap, grid: Grid) -> Any:
 def _reads_back(written: Path, label_map: LabelMap, grid: Grid) -> bool:
     try:
         back = nibabel.load(written)
-        voxels = np.asanyarray(back.dataobj)
+        same_voxels = np.array_equal(
+            np.asanyarray(back.dataobj).reshape(label_map.shape), label_map
+        )
     except _DAMAGED:
         return False
-    same_voxels = np.array_equal(voxels.reshape(label_map.shape), label_map)
     exact = grid.header is not None
     same_place = (
         np.array_equal(back.affine, grid.affine)
@@ -114,19 +115,6 @@ def _reads_back(written: Path, label_map: LabelMap, grid: Grid) -> bool:
         else np.allclose(back.affine, grid.affine, rtol=1e-6, atol=1e-4)
     )
     return bool(same_voxels and same_place)
-
-
-def _numbers(voxels: Any, path: Path) -> np.ndarray:
-    if voxels.dtype.kind not in "biuf":
-        raise ImageError(
-            f"holds {voxels.dtype} instead of numbers",
-            where=path,
-            remedy="Export the scan as a grey-scale image",
-        )
-    if voxels.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # too large for float32 becomes infinite, refused later
-            return voxels.astype(np.float32)
-    return voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
 
 
 def _channels_first(voxels: np.ndarray, path: Path) -> tuple[Voxels, int]:
@@ -145,17 +133,6 @@ def _channels_first(voxels: np.ndarray, path: Path) -> tuple[Voxels, int]:
         )
     with_channels = voxels.reshape(*shape[:3], -1)
     return np.moveaxis(with_channels, 3, 0), trailing
-
-
-def _affine(image: Any, path: Path) -> Affine:
-    affine = np.asarray(image.affine, dtype=np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
-        raise ImageError(
-            "has no usable position: its affine is singular or not finite",
-            where=path,
-            remedy="Convert the scan anew from DICOM, or repair the sform of its header",
-        )
-    return affine
 
 
 def _reason(error: BaseException) -> str:
