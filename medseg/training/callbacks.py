@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as lightning
 from pytorch_lightning import Trainer
@@ -80,7 +80,7 @@ class Overseer(lightning.Callback):
         batch_idx: int,  # noqa: ARG002
     ) -> None:
         """Average and note; at the end of an epoch validate and save; stop when it is time."""
-        module = _ours(pl_module)
+        module = cast("SegmentationModule", pl_module)
         module.average.update(module.network)
         step = module.global_step
         self._losses.append(float(outputs["loss"]))
@@ -130,9 +130,3 @@ def averaged_network(module: SegmentationModule) -> Any:
     network = copy.deepcopy(module.network)
     network.load_state_dict(module.average.weights)
     return network.eval()
-
-
-def _ours(module: lightning.LightningModule) -> SegmentationModule:
-    if not isinstance(module, SegmentationModule):
-        raise TypeError(f"expected a SegmentationModule, got {type(module).__name__}")
-    return module

@@ -48,7 +48,7 @@ class SegmentationModule(lightning.LightningModule):
         )
         if not torch.isfinite(loss):
             raise UsageError(
-                f"the loss became {float(loss):g} at step {self.global_step}",
+                f"the loss became {loss.item():g} at step {self.global_step}",
                 remedy="Lower the learning rate with --set training.learning_rate=0.0001",
             )
         return loss
