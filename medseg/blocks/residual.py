@@ -5,6 +5,9 @@ https://arxiv.org/abs/1904.08128; Hatamizadeh et al. 2022, UNETR, https://arxiv.
 Differs from the reference code: joined features are never concatenated, the weights are split instead.
 """
 
+import math
+
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -13,6 +16,9 @@ from medseg.blocks.normalization import add_activate_, normalize_activate_
 
 Features = Float[Tensor, "batch features i j k"]
 Stride = tuple[int, int, int]
+
+FEW = 4
+"""With fewer channels torch leaves oneDNN for a slow kernel, so that added zeros cost less than nothing."""
 
 
 class Convolution(nn.Module):
@@ -32,11 +38,13 @@ class Upsampling(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, *, stride: Stride) -> None:
         super().__init__()
+        self.stride = stride
         self.conv = nn.ConvTranspose3d(in_features, out_features, stride, stride, bias=False)
 
     def forward(self, x: Features) -> Features:
         """Refine the grid by the stride."""
-        return F.conv_transpose3d(x, self.conv.weight, stride=self.conv.stride)
+        result = F.conv_transpose3d(x, self.conv.weight, stride=self.stride)
+        return result.contiguous(memory_format=torch.channels_last_3d)
 
 
 class ResidualBlock(nn.Module):
@@ -74,6 +82,7 @@ class UpBlock(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, *, stride: Stride) -> None:
         super().__init__()
+        self.stride = stride
         self.transp_conv = Upsampling(in_features, out_features, stride=stride)
         self.conv_block = ResidualBlock(2 * out_features, out_features)
 
@@ -83,12 +92,51 @@ class UpBlock(nn.Module):
         skip: Float[Tensor, "batch few fine_i fine_j fine_k"],
     ) -> Float[Tensor, "batch few fine_i fine_j fine_k"]:
         """Return features on the grid of `skip`."""
-        return self.conv_block(self.transp_conv(low), skip)
+        upsample = self.transp_conv.conv.weight
+        if not self._composes(low):
+            return self.conv_block(self.transp_conv(low), skip)
+        block = self.conv_block
+        few = skip.shape[1]
+        hidden = convolve(skip, block.conv1.conv.weight[:, few:])
+        hidden = hidden.add_(upsample_convolve(low, upsample, block.conv1.conv.weight[:, :few], self.stride))
+        hidden = normalize_activate_(hidden)
+        residual = convolve(skip, block.conv3.conv.weight[:, few:])
+        residual = residual.add_(upsample_convolve(low, upsample, block.conv3.conv.weight[:, :few], self.stride))
+        return add_activate_(block.conv2(hidden), residual, normalize_residual=True)
+
+    def _composes(self, low: Tensor) -> bool:
+        """Whether one composed transposed convolution costs less than two convolutions in a row."""
+        many, few = self.transp_conv.conv.weight.shape[:2]
+        voxels = low.numel() // many
+        fine = voxels * math.prod(self.stride)
+        kernel = math.prod(s + 2 for s in self.stride)
+        apart = fine * few * (few * 27 + many)
+        composed = many * few * kernel * (voxels + 27 * few)
+        return composed < apart
+
+
+def upsample_convolve(
+    low: Features, upsample: Float[Tensor, "many mid p q r"], weight: Float[Tensor, "out mid w w w"], stride: Stride
+) -> Features:
+    """Convolve an upsampled grid without building it: both steps are one transposed convolution."""
+    w = weight.shape[-1]
+    with torch.autocast(low.device.type, enabled=False):
+        kernel = F.conv3d(upsample, weight, padding=w - 1)
+    result = F.conv_transpose3d(low, kernel, stride=stride, padding=w // 2)
+    return result.contiguous(memory_format=torch.channels_last_3d)
 
 
 def convolve(x: Features, weight: Float[Tensor, "out in w w w"]) -> Features:
     """Convolve on the same grid, zero outside."""
-    return F.conv3d(x, weight, padding=weight.shape[-1] // 2)
+    if weight.shape[-1] == 1:
+        return F.linear(x.permute(0, 2, 3, 4, 1), weight.flatten(1)).permute(0, 4, 1, 2, 3)
+    lacking = FEW - x.shape[1]
+    if lacking > 0 and x.device.type == "cpu":
+        x = F.pad(x, (0, 0, 0, 0, 0, 0, 0, lacking))
+        weight = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, lacking))
+    x = x.contiguous(memory_format=torch.channels_last_3d)
+    result = F.conv3d(x, weight, padding=weight.shape[-1] // 2)
+    return result.contiguous(memory_format=torch.channels_last_3d)  # small grids come back otherwise
 
 
 def join(parts: tuple[Features, ...], weight: Float[Tensor, "out in w w w"]) -> Features:

@@ -7,18 +7,15 @@ import math
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from medseg.blocks.windows import Grid, Windows, cut, partition, reverse
+from medseg.blocks.attention import attend
+from medseg.blocks.windows import Grid, cut, partition, reverse
 
 Tokens = Float[Tensor, "batch i j k features"]
 ClippedBias = Literal["monai", "geometric"]
-
-SEPARATE = -100.0
-"""Added to the logit of two tokens that must not see each other."""
 
 
 class WindowAttention(nn.Module):
@@ -43,18 +40,9 @@ class WindowAttention(nn.Module):
         batch, i, j, k, _ = tokens.shape
         windows = cut(batch, (i, j, k), self.window, self.shift, tokens.device)
         slots = self.qkv(partition(tokens.flatten(0, 3), windows))
-        n = windows.tokens
-        qkv = rearrange(slots, "(w n) (t h d) -> t w h n d", n=n, t=3, h=self.heads)
-        bias = self.bias(windows.size)
-        mixed = []
-        for group in windows.groups:
-            q, k_, v = (t[group.start : group.stop] for t in qkv)
-            b = bias
-            if group.separate is not None:
-                b = b + group.separate.to(b.dtype) * SEPARATE
-            mixed.append(F.scaled_dot_product_attention(q, k_, v, attn_mask=b[None].to(q.dtype)))
-        out = rearrange(torch.cat(mixed), "w h n d -> (w n) (h d)")
-        return reverse(self.proj(out), windows).view(tokens.shape)
+        qkv = rearrange(slots, "(w n) (t h d) -> w n t h d", n=windows.tokens, t=3, h=self.heads)
+        mixed = rearrange(attend(qkv, self.bias(windows.size), windows), "w n h d -> (w n) (h d)")
+        return reverse(self.proj(mixed), windows).view(tokens.shape)
 
     def bias(self, size: Grid) -> Float[Tensor, "heads tokens tokens"]:
         """Look up the bias of each pair of tokens of a window of `size`, which may be a clipped one."""
