@@ -6,6 +6,7 @@ uneven distances are refused. The slice axis runs from the first slice's positio
 so that a tilted gantry gives the sheared grid it really has.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +65,12 @@ def read(path: Path) -> Volume:
             where=path,
             remedy="Give the folder that holds all slices of the series",
         )
-    slices = _sorted(_one_series(_slices(path), path))
-    _require_even_steps(slices, path)
-    voxels = np.stack([_pixels(part) for part in slices], axis=2)[None]
+    with warnings.catch_warnings():
+        # ITK warns while it loads its parts, and where warnings are errors that ends the process
+        warnings.simplefilter("ignore", DeprecationWarning)
+        slices = _sorted(_one_series(_slices(path), path))
+        _require_even_steps(slices, path)
+        voxels = np.stack([_pixels(part) for part in slices], axis=2)[None]
     i, j, k = voxels.shape[1:]
     return Volume(voxels, Grid((i, j, k), formats.as_affine(_affine(slices), where=path)))
 
@@ -182,18 +186,15 @@ def _require_even_steps(slices: list[Slice], folder: Path) -> None:
     steps_mm = np.diff(positions @ (normal / np.linalg.norm(normal)))
     usual_mm = float(np.median(steps_mm))
     if steps_mm.min() < _SAME:
-        twin = slices[int(steps_mm.argmin())], slices[int(steps_mm.argmin()) + 1]
         raise ImageError(
-            f"holds several slices at one place, such as {twin[0].path.name} and"
-            f" {twin[1].path.name}",
+            f"holds several slices at one place, such as {_both_sides(slices, steps_mm.argmin())}",
             where=folder,
             remedy="Keep one time point, echo or direction in the folder",
         )
     if steps_mm.max() > _GAP * usual_mm:
-        widest = int(steps_mm.argmax())
         raise ImageError(
-            f"lacks slices: {slices[widest].path.name} and {slices[widest + 1].path.name} are"
-            f" {steps_mm[widest]:.2f} mm apart, the others {usual_mm:.2f} mm",
+            f"lacks slices: {_both_sides(slices, steps_mm.argmax())} are"
+            f" {steps_mm.max():.2f} mm apart, the others {usual_mm:.2f} mm",
             where=folder,
             remedy="Copy the series anew and whole",
         )
@@ -204,6 +205,10 @@ def _require_even_steps(slices: list[Slice], folder: Path) -> None:
             where=folder,
             remedy="Give a series with even steps, or resample it to such",
         )
+
+
+def _both_sides(slices: list[Slice], step: np.intp) -> str:
+    return f"{slices[step].path.name} and {slices[step + 1].path.name}"
 
 
 def _affine(slices: list[Slice]) -> Affine:

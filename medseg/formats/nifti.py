@@ -24,6 +24,7 @@ from medseg.volume import Grid, Volume
 SUFFIXES: Final = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mgz", ".mgh")
 
 _NIFTI1_HEADER_BYTES: Final = 348
+_CHUNK_BYTES: Final = 1 << 20
 _FREE_TEXT: Final = ("db_name", "intent_name", "aux_file")
 _DAMAGED: Final = (
     ImageFileError,
@@ -44,8 +45,8 @@ def read(path: Path) -> Volume:
         ImageError: The file is truncated, damaged, no image, or has no usable geometry.
     """
     try:
-        image = nibabel.load(path)
-        voxels = formats.as_numbers(np.asanyarray(image.dataobj), where=path)
+        image, array = _load(path)
+        voxels = formats.as_numbers(array, where=path)
     except _DAMAGED as error:
         raise ImageError(
             f"cannot be read: {_reason(error)}",
@@ -78,6 +79,17 @@ def write_label_map(path: Path, label_map: LabelMap, grid: Grid) -> None:
         temporary.write_bytes(content)
         if not _reads_back(temporary, label_map, grid):
             raise files.altered(path)
+
+
+def _load(path: Path) -> tuple[Any, np.ndarray]:
+    image = nibabel.load(path)
+    if not (isinstance(image, nibabel.Nifti1Image) and path.name.lower().endswith(".gz")):
+        return image, np.asanyarray(image.dataobj)
+    with gzip.open(path) as stream:
+        array = np.asanyarray(type(image).from_stream(stream).dataobj)
+        while stream.read(_CHUNK_BYTES):
+            pass  # gzip compares its checksum when the end is read, which nibabel alone never does
+    return image, array
 
 
 def _image(label_map: LabelMap, grid: Grid) -> Any:

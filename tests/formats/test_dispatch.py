@@ -1,0 +1,67 @@
+"""How a format is chosen, and what all share."""
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from medseg import formats
+from medseg.errors import DataError, ImageError
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix", "stem"),
+    [
+        ("case.nii.gz", ".nii.gz", "case"),
+        ("case.NII.GZ", ".nii.gz", "case"),
+        ("a.b.nii", ".nii", "a.b"),
+        ("case.seg.nrrd", ".seg.nrrd", "case"),
+        ("case.nrrd", ".nrrd", "case"),
+        ("case.mha", ".mha", "case"),
+        ("case.txt", None, "case.txt"),
+        ("._case.nii.gz", None, "._case.nii.gz"),
+    ],
+)
+def test_the_longest_known_ending_counts(name, suffix, stem, tmp_path):
+    assert formats.suffix_of(tmp_path / name) == suffix
+    assert formats.stem(tmp_path / name) == stem
+
+
+def test_no_two_formats_claim_one_ending():
+    claimed = [
+        suffix
+        for name in formats.registry.names(formats)
+        for suffix in formats.registry.load(formats, name).SUFFIXES
+    ]
+    assert sorted(claimed) == sorted(formats.suffixes())
+    assert all(suffix == suffix.lower() for suffix in claimed)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(ImageError, match="there is no such file"):
+        formats.read(tmp_path / "absent.nii.gz")
+
+
+def test_an_unknown_ending_is_refused_with_those_there_are(tmp_path):
+    (tmp_path / "scan.jpg").write_bytes(b"")
+    with pytest.raises(ImageError, match=r"Convert it to one of .*\.nii\.gz, \.nrrd"):
+        formats.read(tmp_path / "scan.jpg")
+
+
+def test_numbers_take_the_machine_s_byte_order():
+    swapped = np.array([1, 2, 300], dtype=np.dtype(np.int16).newbyteorder())
+    numbers = formats.as_numbers(swapped, where=Path("scan"))
+    assert numbers.dtype == np.int16
+    assert numbers.tolist() == [1, 2, 300]
+
+
+def test_a_label_map_has_one_channel_and_known_values(tmp_path, hippocampus_task):
+    path = tmp_path / "labels.nii.gz"
+    nibabel.Nifti1Image(np.full((3, 3, 3), 2, dtype=np.int32), np.eye(4)).to_filename(path)
+    found = formats.read_segmentation(path, hippocampus_task)
+    assert found.label_map.dtype == np.uint8
+    assert (found.label_map == 2).all()
+    nibabel.Nifti1Image(np.full((3, 3, 3), -1, dtype=np.int32), np.eye(4)).to_filename(path)
+    with pytest.raises(DataError, match="value -1, which is no label of task hippocampus"):
+        formats.read_segmentation(path, hippocampus_task)

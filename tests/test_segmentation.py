@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from medseg.segmentation import Segmentation, label_map_dtype
+from medseg.volume import Grid
+
+
+def made(task, values, affine=None):
+    label_map = np.array(values, dtype=np.uint8).reshape(-1, 1, 1)
+    return Segmentation(
+        label_map, Grid(label_map.shape, np.eye(4) if affine is None else affine), task
+    )
+
+
+def test_a_volume_is_counted_in_millilitres(hippocampus_task):
+    affine = np.diag([-2.0, 3.0, 5.0, 1.0])  # 30 cubic millimetres
+    segmentation = made(hippocampus_task, [1, 1, 1, 2, 0, 0], affine)
+    assert segmentation.volume_ml("anterior") == pytest.approx(0.09)
+    assert segmentation.volume_ml("posterior") == pytest.approx(0.03)
+
+
+def test_a_sheared_voxel_has_the_volume_of_its_determinant(hippocampus_task):
+    affine = np.eye(4)
+    affine[0, 1] = 0.7  # a shear changes no volume
+    assert made(hippocampus_task, [1], affine).volume_ml("anterior") == pytest.approx(0.001)
+
+
+def test_an_absent_label_has_no_volume(hippocampus_task):
+    assert made(hippocampus_task, [0]).volume_ml("anterior") == 0.0
+
+
+def test_an_unknown_value_is_refused(hippocampus_task):
+    with pytest.raises(ValueError, match=r"values \[3, 7\] are no labels of task hippocampus"):
+        made(hippocampus_task, [0, 3, 7])
+
+
+def test_a_label_map_of_another_shape_is_refused(hippocampus_task):
+    with pytest.raises(ValueError, match="does not fill a grid"):
+        Segmentation(
+            np.zeros((1, 2, 3), dtype=np.uint8), Grid((3, 2, 1), np.eye(4)), hippocampus_task
+        )
+
+
+def test_the_smallest_type_that_holds_all_values(hippocampus_task):
+    assert label_map_dtype(hippocampus_task) is np.uint8
+    labels = dict(hippocampus_task.labels)
+    labels["anterior"] = labels["anterior"].model_copy(update={"value": 256})
+    assert label_map_dtype(hippocampus_task.model_copy(update={"labels": labels})) is np.uint16

@@ -1,0 +1,114 @@
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from medseg import task as tasks
+from medseg.errors import UsageError
+from medseg.task import Task
+
+LIVER = """
+name: liver
+title: Liver in CT
+layout: decathlon
+channels: {ct: ct}
+labels:
+  liver: {value: 1, colour: "#dd8265", code: SCT^10200004^Liver}
+"""
+
+
+def changed(**fields):
+    return yaml.safe_dump({**yaml.safe_load(LIVER), **fields})
+
+
+def label(value):
+    return {"value": value, "colour": "#dd8265", "code": "SCT^10200004^Liver"}
+
+
+def test_a_task_in_a_few_lines():
+    task = tasks.parse(LIVER, where="liver.yaml")
+    assert task.region_names == ("liver",)
+    assert task.exclusive
+    assert task.out_channels == 2  # background and liver
+    assert task.title_of("liver") == "Liver"
+    assert task.labels["liver"].category == "SCT^123037004^Anatomical Structure"
+
+
+def test_overlapping_regions_have_an_output_each(phantom_task):
+    assert phantom_task.region_names == ("whole", "core", "innermost")
+    assert not phantom_task.exclusive
+    assert phantom_task.out_channels == 3
+    assert phantom_task.labels_of("core") == ("mantle", "inner")
+    assert phantom_task.regions_of("mantle") == ("whole", "core")
+
+
+def test_labels_are_regions_of_their_own_if_none_are_given(hippocampus_task):
+    assert hippocampus_task.region_names == ("anterior", "posterior")
+    assert hippocampus_task.labels_of("anterior") == ("anterior",)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (changed(name="Big Liver"), "name: String should match pattern"),
+        (changed(labels={}), "labels: Dictionary should have at least 1 item"),
+        (changed(channels={}), "channels: "),
+        (changed(channels={"ct": "xray"}), r"channels\.ct: "),
+        (changed(colour="red"), "colour: Extra inputs are not permitted"),
+        (changed(labels={"liver": {**label(1), "colour": "red"}}), r"labels\.liver\.colour: "),
+        (changed(labels={"liver": {**label(1), "code": "10200004"}}), r"labels\.liver\.code: "),
+        (changed(labels={"liver": label(0)}), r"labels\.liver\.value: "),
+        (changed(labels={"a": label(1), "b": label(1)}), r"label values \[1, 1\] repeat"),
+        (changed(mirror_axes=["q"]), r"mirror_axes\.0: "),
+        ("name: [", "while parsing"),
+        ("", "the whole: "),
+    ],
+)
+def test_a_wrong_field_is_named(text, reason):
+    with pytest.raises(UsageError, match=rf"^my\.yaml: is not a task: .*{reason}") as caught:
+        tasks.parse(text, where="my.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def region(*labels):
+    return {"labels": list(labels), "colour": "#dd8265", "code": "SCT^10200004^Liver"}
+
+
+@pytest.mark.parametrize(
+    ("regions", "reason"),
+    [
+        ({"all": region("a", "c")}, r"names \['c'\]; known are \['a', 'b'\]"),
+        ({"all": region("a", "b")}, r"label a cannot be told from \['b'\]"),
+        ({"all": region("a")}, "label b cannot be told from background"),
+    ],
+)
+def test_regions_must_tell_the_labels_apart(regions, reason):
+    with pytest.raises(UsageError, match=reason):
+        tasks.parse(
+            changed(labels={"a": label(1), "b": label(2)}, regions=regions), where="my.yaml"
+        )
+
+
+def test_a_task_is_found_by_its_name_or_its_file(tmp_path):
+    assert "hippocampus" in tasks.names()
+    assert tasks.read("hippocampus").name == "hippocampus"
+    (tmp_path / "mine.yaml").write_text(LIVER)
+    assert tasks.read(tmp_path / "mine.yaml").name == "liver"
+
+
+@pytest.mark.parametrize("name", ["hipocampus", "absent.yaml"])
+def test_an_unknown_task_is_refused_with_those_there_are(name):
+    with pytest.raises(UsageError, match="Choose one of hippocampus, phantom"):
+        tasks.read(name)
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_what_is_written_reads_back_equal(name, tmp_path):
+    task = tasks.read(name)
+    tasks.write(task, tmp_path / "task.yaml")
+    assert tasks.read(tmp_path / "task.yaml") == task
+
+
+def test_a_task_cannot_be_changed(hippocampus_task):
+    with pytest.raises(ValidationError):
+        hippocampus_task.name = "other"
+    assert isinstance(hippocampus_task, Task)

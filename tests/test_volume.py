@@ -1,0 +1,171 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from monai.data import MetaTensor
+from monai.transforms import Orientation, Spacing
+from scipy.ndimage import affine_transform
+
+from medseg.volume import (
+    Grid,
+    Volume,
+    inverse,
+    order_to_ras,
+    reorder,
+    resampled_grid,
+    to_ras,
+)
+
+SHAPE = (3, 4, 5)
+
+
+def rotation(degrees):
+    angle = np.deg2rad(degrees)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    about_z = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+    about_x = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+    return about_z @ about_x
+
+
+def affine_of(order, signs, degrees=0.0, spacing_mm=(1.4, 0.8, 10.0)):
+    affine = np.eye(4)
+    affine[:3, :3] = rotation(degrees) @ (np.eye(3)[:, order] * signs) * spacing_mm
+    affine[:3, 3] = (-31.5, 12.25, 87.0)
+    return affine
+
+
+ALL_48 = [
+    (order, signs)
+    for order in itertools.permutations(range(3))
+    for signs in itertools.product((1, -1), repeat=3)
+]
+
+
+def volume_of(affine, channels=2, shape=SHAPE):
+    voxels = np.arange(channels * np.prod(shape)).reshape(channels, *shape)
+    return Volume(voxels, Grid(shape, affine))
+
+
+def places(volume):
+    """Every voxel's value with its world coordinates, by the definition of an affine."""
+    indices = np.argwhere(np.ones(volume.grid.shape, dtype=bool))
+    world = indices @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    values = volume.voxels[:, *indices.T]
+    return {tuple(value): tuple(np.round(place, 6)) for value, place in zip(values.T, world)}  # noqa: B905
+
+
+@pytest.mark.parametrize("degrees", [0, 17])
+@pytest.mark.parametrize(("order", "signs"), ALL_48)
+def test_turning_to_ras_moves_no_voxel_in_the_patient(order, signs, degrees):
+    volume = volume_of(affine_of(order, signs, degrees))
+    turned = to_ras(volume)
+    assert places(turned) == places(volume)
+    assert (np.diag(turned.affine)[:3] > 0).all()
+
+
+@pytest.mark.parametrize(("order", "signs"), ALL_48)
+def test_turning_to_ras_agrees_with_monai(order, signs):
+    volume = volume_of(affine_of(order, signs, degrees=17))
+    tensor = MetaTensor(torch.from_numpy(volume.voxels), affine=torch.from_numpy(volume.affine))
+    expected = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))(tensor)
+    turned = to_ras(volume)
+    assert np.array_equal(turned.voxels, np.asarray(expected.array))
+    assert turned.affine == pytest.approx(np.asarray(expected.affine), abs=1e-6)
+
+
+@given(st.permutations(range(3)), st.tuples(*[st.booleans()] * 3))
+def test_an_order_and_its_inverse_leave_an_image_alone(axes, flips):
+    first, second, third = zip(axes, flips, strict=True)
+    order = (first, second, third)
+    voxels = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    assert np.array_equal(reorder(reorder(voxels, order), inverse(order)), voxels)
+    assert np.array_equal(reorder(reorder(voxels, inverse(order)), order), voxels)
+
+
+def test_reordering_makes_a_view():
+    voxels = np.zeros((1, 3, 4, 5))
+    assert np.shares_memory(reorder(voxels, ((2, True), (0, False), (1, True))), voxels)
+
+
+def test_an_axis_halfway_between_two_is_used_once():
+    # i and j both run along x more than along y: the one nearer to x gets it.
+    affine = np.eye(4)
+    affine[:3, 0] = (0.8, 0.6, 0)
+    affine[:3, 1] = (0.9, -0.43, 0)
+    axes = [axis for axis, _ in order_to_ras(affine)]
+    assert axes == [1, 0, 2]
+
+
+def test_spacing_and_diagonal_by_hand():
+    grid = Grid(SHAPE, affine_of((2, 0, 1), (1, -1, 1), degrees=17))
+    assert grid.spacing_mm == pytest.approx((1.4, 0.8, 10.0))
+    assert grid.diagonal_mm == pytest.approx((4.2**2 + 3.2**2 + 50.0**2) ** 0.5)
+
+
+def test_a_sheared_grid_is_not_orthonormal():
+    affine = affine_of((0, 1, 2), (1, 1, 1), degrees=17)
+    assert Grid(SHAPE, affine).is_orthonormal
+    sheared = affine.copy()
+    sheared[:3, 0] += 0.01 * affine[:3, 1]
+    assert not Grid(SHAPE, sheared).is_orthonormal
+
+
+def test_grids_match_if_all_corners_do():
+    affine = np.eye(4)
+    grid = Grid((101, 5, 5), affine)
+    nearly, off = affine.copy(), affine.copy()
+    nearly[0, 0] += 0.5e-4  # the last of 101 voxels is 0.005 mm off
+    off[0, 0] += 2e-4  # the last is 0.02 mm off
+    assert grid.matches(Grid((101, 5, 5), nearly))
+    assert not grid.matches(Grid((101, 5, 5), off))
+    assert not grid.matches(Grid((101, 5, 6), affine))
+
+
+def test_voxels_that_do_not_fill_the_grid_are_refused():
+    with pytest.raises(ValueError, match=r"shape \(3, 4, 5\) do not fill a grid of \(3, 4, 6\)"):
+        Volume(np.zeros((1, 3, 4, 5)), Grid((3, 4, 6), np.eye(4)))
+
+
+def test_a_volume_has_the_place_of_its_grid():
+    volume = volume_of(np.diag([2.0, 3.0, 4.0, 1.0]))
+    assert volume.affine is volume.grid.affine
+    assert volume.spacing_mm == (2.0, 3.0, 4.0)
+
+
+def test_resampling_keeps_the_outer_faces():
+    # Ten voxels of 2 mm from face to face: 20 mm, from -1 to 19. Eight of 2.5 mm: the first
+    # centre lies at -1 + 1.25.
+    grid = resampled_grid(Grid((10, 10, 10), np.diag([2.0, 2.0, 2.0, 1.0])), (2.5, 2.0, 1.0))
+    assert grid.shape == (8, 10, 20)
+    assert grid.spacing_mm == pytest.approx((2.5, 2.0, 1.0))
+    assert grid.affine[:3, 3] == pytest.approx([0.25, 0.0, -0.5])
+
+
+@pytest.mark.parametrize(("order", "signs"), ALL_48[::5])
+@pytest.mark.parametrize("spacing_mm", [(1.0, 1.0, 1.0), (2.0, 0.5, 7.0), (300.0, 1.0, 1.0)])
+def test_resampling_keeps_the_box_in_the_world(order, signs, spacing_mm):
+    grid = Grid((9, 8, 7), affine_of(order, signs, degrees=17))
+    found = resampled_grid(grid, spacing_mm)
+    for corner in itertools.product((0, 1), repeat=3):
+        before = grid.affine @ (*(np.array(corner) * grid.shape - 0.5), 1)
+        after = found.affine @ (*(np.array(corner) * found.shape - 0.5), 1)
+        assert after == pytest.approx(before)
+    assert min(found.shape) >= 1
+
+
+def test_resampling_finds_a_linear_image_where_monai_does():
+    grid = Grid((12, 10, 8), np.diag([1.0, 1.0, 2.0, 1.0]))
+    found = resampled_grid(grid, (2.0, 1.0, 1.0))
+    assert found.shape == (6, 10, 16)
+    ramp = np.indices(grid.shape, dtype=np.float64)[0] * 3.0 + 5.0
+    change = np.linalg.inv(grid.affine) @ found.affine
+    ours = affine_transform(ramp, change[:3, :3], change[:3, 3], output_shape=found.shape, order=1)
+    tensor = MetaTensor(torch.from_numpy(ramp[None]), affine=torch.from_numpy(grid.affine))
+    spacing = Spacing(pixdim=(2.0, 1.0, 1.0), mode="bilinear", align_corners=False)
+    theirs = np.asarray(spacing(tensor).array)[0]
+    inner = (slice(1, -1), slice(1, 9), slice(2, 14))
+    assert ours[inner] == pytest.approx(theirs[inner], abs=0.51 * 3)  # they keep voxel 0 in place
+    assert ours[inner] == pytest.approx(np.indices(found.shape)[0][inner] * 6.0 + 5.0 + 1.5)
