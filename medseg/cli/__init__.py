@@ -31,10 +31,11 @@ for verb in (train, predict, evaluate, export, tasks, phantom, demo):
     app.command()(verb)
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of a callback
+def _print_version(wanted: bool) -> bool:  # noqa: FBT001 - typer's signature of a callback
     if wanted:
         typer.echo(f"medseg {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol, cast, runtime_checkable
 
 import pytorch_lightning as lightning
 import torch
@@ -47,6 +47,7 @@ from medseg.training.schedule import Progress
 Stage = Literal["checking", "preparing"]
 
 
+@runtime_checkable
 class Listener(Protocol):
     """Whoever wants to know how a run is getting on."""
 

@@ -123,10 +123,10 @@ def _with(value):
 
 def _overflowing(scan):
     image = nibabel.Nifti1Image(np.full((6, 6, 6), 30000, np.int16), np.eye(4))
-    image.header["scl_slope"] = 3e38
     path = scan.with_name("overflowing.nii")
     content = bytearray(image.to_bytes())
-    content[112:116] = np.float32(3e38).tobytes()
+    content[112:116] = np.float32(3e38).tobytes()  # scl_slope
+    content[116:120] = np.float32(0).tobytes()  # scl_inter
     path.write_bytes(content)
     return path
 
