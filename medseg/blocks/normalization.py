@@ -85,25 +85,24 @@ class Moments:
 def moments(case: Rows, features: int) -> Moments:
     """Measure the moments in one pass; deviations from a guess of the mean keep it exact."""
     wide = torch.promote_types(case.dtype, torch.float32)
+    count = case.numel() // features
+    repeats = case.shape[1] // features
     sample = case[:: max(1, len(case) // 16)].to(wide)
-    guess = over_features(sample.mean(0), features).div_(case.shape[1] // features)
-    guess = guess.repeat(case.shape[1] // features)
+    guess = over_features(sample, features).div_(len(sample) * repeats).to(wide).repeat(repeats)
     sums, squares = [], []
     for (slab,) in slabs(case):
         deviation = slab - guess
         sums.append(deviation.sum(0))
         squares.append(deviation.square_().sum(0))
-    count = case.numel() // features
     mean = over_features(torch.stack(sums), features) / count
     square = over_features(torch.stack(squares), features) / count
     scale = (square - mean.square()).clamp_(min=0).add_(EPSILON).rsqrt_()
-    repeats = case.shape[1] // features
     return Moments(guess + mean.to(wide).repeat(repeats), scale.to(wide).repeat(repeats))
 
 
 def over_features(sums: Float[Tensor, "*slabs row"], features: int) -> Float[Tensor, " features"]:
     """Add up in double precision what belongs to the same feature."""
-    return sums.view(-1, features).sum(0, dtype=torch.float64)
+    return sums.reshape(-1, features).sum(0, dtype=torch.float64)
 
 
 def _normalize_activate_(x: Tensor) -> list[Moments]:
