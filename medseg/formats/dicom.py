@@ -225,7 +225,7 @@ def _pixels(part: Slice) -> Float32[np.ndarray, "columns rows"]:
 
     try:
         image = itk.imread(str(part.path), itk.F, imageio=itk.GDCMImageIO.New())
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         raise ImageError(
             "is damaged: its pixels cannot be read",
             where=part.path,
