@@ -3,11 +3,16 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
 from medseg import task as tasks
 from medseg.task import Task
+
+# The same examples in every run, however slow the machine is.
+hypothesis.settings.register_profile("medseg", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("medseg")
 
 
 @pytest.fixture

@@ -130,8 +130,7 @@ def _tags(dictionary: Any) -> dict[str, str]:
 
 
 def _is_image(path: Path) -> bool:
-    content = path.read_bytes()
-    return content[128:132] == b"DICM" and _ROWS_TAG in content
+    return formats.starts_as_dicom(path) and _ROWS_TAG in path.read_bytes()
 
 
 def _slice(path: Path, header: dict[str, str], shape: tuple[int, int, int]) -> Slice:

@@ -111,7 +111,7 @@ def test_masks_at_the_border_of_the_image_have_a_surface_there():
     assert value == pytest.approx(math.sqrt(12))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(both_masks, st.sampled_from(SPACINGS_MM))
 def test_it_agrees_with_brute_force(masks, spacing_mm):
     if masks[0].any() and masks[1].any():
