@@ -187,10 +187,10 @@ def read(name_or_path: str | Path) -> Task:
     return parse(path.read_text(encoding="utf-8"), where=path)
 
 
-def write(task: Task, path: Path) -> None:
-    """Write `task` as YAML."""
-    document = task.model_dump(mode="json", exclude_defaults=True)
-    path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+def text(task: Task) -> str:
+    """Return `task` as YAML with every field; `parse` is its inverse."""
+    document = task.model_dump(mode="json", exclude_none=True)
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
 def _first_line(error: Exception) -> str:

@@ -4,15 +4,22 @@ import os
 from pathlib import Path
 
 import hypothesis
+import nibabel
 import numpy as np
 import pytest
 
+from medseg import bundle as bundles
+from medseg import networks
 from medseg import task as tasks
+from medseg.bundle import Bundle
+from medseg.recipe import Inference, NetworkChoice, Plan, Training
 from medseg.task import Task
 
 # The same examples in every run, however slow the machine is.
 hypothesis.settings.register_profile("medseg", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("medseg")
+
+_OPTIONS = {"features": 12, "depths": [1, 1, 1, 1], "window": 4}
 
 
 @pytest.fixture
@@ -32,6 +39,52 @@ def hippocampus_task() -> Task:
     return tasks.read("hippocampus")
 
 
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A list of models of its own, so that the user's is never touched."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("MEDSEG_HOME", str(folder))
+    monkeypatch.delenv("MEDSEG_DATA", raising=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def untrained(hippocampus_task: Task, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle for the hippocampus task whose weights are random."""
+    import torch
+
+    torch.manual_seed(0)
+    plan = Plan(
+        network=NetworkChoice(name="swin_unetr", options=_OPTIONS),
+        patch=(16, 16, 16),
+        spacing_mm=(1.0, 1.0, 1.0),
+        batch=1,
+        steps_per_epoch=1,
+        precision="float32",
+        training=Training(),
+        inference=Inference(),
+    )
+    network = networks.build("swin_unetr", in_channels=1, out_channels=3, **_OPTIONS)
+    folder = tmp_path_factory.mktemp("models") / "untrained"
+    return bundles.write(folder, hippocampus_task, plan, network.state_dict())
+
+
+@pytest.fixture
+def scan(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """A small scan on an oblique grid, in a folder with blanks and umlauts."""
+    from scipy.spatial.transform import Rotation
+
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xyz", [17, -8, 5], degrees=True).as_matrix()
+    affine[:3, 3] = [-20, 13.5, 7]
+    folder = tmp_path / "Größe der Scans"
+    folder.mkdir()
+    path = folder / "scan.nii.gz"
+    voxels = rng.normal(100, 20, size=(18, 20, 17)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(voxels, affine), path)
+    return path
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real scans; tests that need it are skipped without."""
@@ -39,3 +92,10 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("MEDSEG_TEST_DATA does not name a folder of real scans")
     return Path(folder)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests ran, and how many of them on real data."""
+    done = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    real = sum("real_data" in report.keywords for report in done)
+    terminalreporter.write_line(f"{len(done)} tests ran, {real} of them on real data")

@@ -1,0 +1,99 @@
+"""Attention of windows with a shared bias, which keeps no attention map for the backward pass.
+
+Source: Dao et al. 2022, FlashAttention, https://arxiv.org/abs/2205.14135, for the recomputed backward pass
+Differs from the reference code: torch's own kernel computes no gradient of the bias without keeping every map; here
+the maps are computed again, a few windows at a time.
+"""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from medseg.blocks.windows import Group, Windows
+
+Qkv = Float[Tensor, "windows tokens three heads features"]
+Bias = Float[Tensor, "heads tokens tokens"]
+
+SEPARATE = -100.0
+"""Added to the logit of two tokens that must not see each other."""
+
+CHUNK = 1 << 22
+"""Logits computed at once in the backward pass: 16 MB in float32."""
+
+
+def attend(qkv: Qkv, bias: Bias, windows: Windows) -> Float[Tensor, "windows tokens heads features"]:
+    """Let the tokens of each window attend to each other."""
+    if torch.is_grad_enabled() and (qkv.requires_grad or bias.requires_grad):
+        result: Tensor = _Attend.apply(qkv, bias, windows)
+        return result
+    return _attend(qkv, bias, windows)
+
+
+def _attend(qkv: Tensor, bias: Tensor, windows: Windows) -> Tensor:
+    """Attend group by group, for a group shares one mask."""
+    mixed = []
+    for group in windows.groups:
+        q, k, v = qkv[group.start : group.stop].permute(2, 0, 3, 1, 4).unbind()
+        logits = _masked(bias, group)[None].to(q.dtype)
+        mixed.append(F.scaled_dot_product_attention(q, k, v, attn_mask=logits).transpose(1, 2))
+    return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+
+
+def _masked(bias: Tensor, group: Group) -> Tensor:
+    """Add the mask of a group to the bias."""
+    return bias if group.separate is None else bias + group.separate.to(bias.dtype) * SEPARATE
+
+
+class _Attend(torch.autograd.Function):
+    """`attend`, keeping queries, keys, values and its output."""
+
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, bias: Tensor, windows: Windows) -> Tensor:
+        ctx.windows = windows
+        output = _attend(qkv, bias, windows)
+        ctx.save_for_backward(qkv, bias, output)
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        qkv, bias, output = ctx.saved_tensors
+        of_qkv = torch.empty_like(qkv)
+        of_bias = torch.zeros_like(bias, dtype=torch.promote_types(bias.dtype, torch.float32))
+        step = max(1, CHUNK // bias.numel())
+        for group in ctx.windows.groups:
+            logits = _masked(bias, group)
+            for start in range(group.start, group.stop, step):
+                part = slice(start, min(start + step, group.stop))
+                of_qkv[part], of_logits = _backward(qkv[part], logits, output[part], gradient[part])
+                of_bias += of_logits
+        return of_qkv, of_bias.to(bias.dtype), None
+
+
+def _backward(
+    qkv: Tensor, bias: Tensor, output: Tensor, gradient: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of a few windows: of `qkv`, and of the bias."""
+    windows, heads = len(qkv), len(bias)
+    scale = 1 / math.sqrt(qkv.shape[-1])
+    q, k, v = qkv.permute(2, 0, 3, 1, 4).flatten(1, 2).contiguous().unbind()
+    out, of_out = (t.to(qkv.dtype).transpose(1, 2).flatten(0, 1).contiguous() for t in (output, gradient))
+    logits = torch.bmm(q * scale, k.mT).view(windows, heads, *bias.shape[1:])
+    weights = torch.softmax(logits.to(bias.dtype).add_(bias), dim=-1).flatten(0, 1)
+    narrow = weights.to(qkv.dtype)
+    of_logits = torch.bmm(of_out, v.mT).to(weights.dtype)
+    of_logits.sub_((of_out * out).sum(-1, keepdim=True)).mul_(weights)
+    of_bias = of_logits.view(windows, heads, *bias.shape[1:]).sum(0)
+    of_logits = of_logits.to(qkv.dtype)
+    parts = [
+        torch.bmm(of_logits, k).mul_(scale),
+        torch.bmm(of_logits.mT, q).mul_(scale),
+        torch.bmm(narrow.mT, of_out),
+    ]
+    of_qkv = torch.stack(parts).unflatten(1, (windows, heads)).permute(1, 3, 0, 2, 4)
+    return of_qkv, of_bias

@@ -1,0 +1,77 @@
+"""From voxels to tokens, and from tokens to fewer tokens.
+
+Source: Liu et al. 2021, Swin transformer, section 3.1, https://arxiv.org/abs/2103.14030
+Differs from the reference code: three dimensions, any stride along each axis.
+"""
+
+import itertools
+from typing import Literal
+
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Stride = tuple[int, int, int]
+Tokens = Float[Tensor, "batch i j k features"]
+Merging = Literal["monai", "monai_v2", "legacy"]
+
+
+class PatchEmbedding(nn.Module):
+    """One token for each patch of voxels: a linear map of all its values."""
+
+    def __init__(self, in_channels: int, features: int, *, stride: Stride) -> None:
+        super().__init__()
+        self.stride = stride
+        self.proj = nn.Conv3d(in_channels, features, stride, stride)
+
+    def forward(self, image: Float[Tensor, "batch channels x y z"]) -> Tokens:
+        """Embed an image whose size is a multiple of the stride."""
+        p, q, r = self.stride
+        patches = rearrange(image, "b c (i p) (j q) (k r) -> b i j k (c p q r)", p=p, q=q, r=r)
+        return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+
+
+class PatchMerging(nn.Module):
+    """One token for each block of neighbours: their features side by side, normalised and mapped.
+
+    The order of the neighbours is part of the format of the weights:
+
+    - `monai`: by the sum of the offsets, then first axis first: 000 100 010 001 110 101 011 111.
+    - `monai_v2`: lexicographic: 000 001 010 011 100 101 110 111.
+    - `legacy`: 000 100 010 001 101 010 001 111, which sees two neighbours twice and two never; the weights released
+      for Swin UNETR before MONAI 1.5 were trained with it.
+    """
+
+    def __init__(self, features: int, *, stride: Stride, order: Merging) -> None:
+        super().__init__()
+        self.stride = stride
+        self.offsets = neighbours(stride, order)
+        many = features * len(self.offsets)
+        self.norm = nn.LayerNorm(many)
+        self.reduction = nn.Linear(many, 2 * features, bias=False)
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """Merge; a grid that the stride does not divide is filled with zeros at its end."""
+        p, q, r = self.stride
+        i, j, k = tokens.shape[1:4]
+        tokens = F.pad(tokens, (0, 0, 0, -k % r, 0, -j % q, 0, -i % p))
+        blocks = rearrange(tokens, "b (i p) (j q) (k r) c -> b i j k p q r c", p=p, q=q, r=r)
+        merged = rearrange([blocks[..., a, b, c, :] for a, b, c in self.offsets], "n b i j k c -> b i j k (n c)")
+        return self.reduction(self.norm(merged))
+
+
+def neighbours(stride: Stride, order: Merging) -> list[Stride]:
+    """List the offsets of a block of neighbours in the order in which they are merged.
+
+    Raises:
+        ValueError: The legacy order is asked for a stride other than 2 along each axis.
+    """
+    offsets = [(a, b, c) for a, b, c in itertools.product(*map(range, stride))]
+    if order == "monai_v2":
+        return offsets
+    if order == "monai":
+        return sorted(offsets, key=lambda offset: (sum(offset), [-along for along in offset]))
+    if stride != (2, 2, 2):
+        raise ValueError(f"merging 'legacy' needs stride (2, 2, 2), got {stride}; use 'monai'")
+    return [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (0, 1, 0), (0, 0, 1), (1, 1, 1)]

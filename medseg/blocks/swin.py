@@ -1,0 +1,60 @@
+"""The Swin transformer block.
+
+Source: Liu et al. 2021, Swin transformer, section 3.2, https://arxiv.org/abs/2103.14030
+"""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from medseg.blocks.window_attention import ClippedBias, WindowAttention
+from medseg.blocks.windows import Grid
+
+Tokens = Float[Tensor, "batch i j k features"]
+
+
+class FeedForward(nn.Module):
+    """Two linear maps with a GELU between them."""
+
+    def __init__(self, features: int, hidden: int, *, dropout: float) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(features, hidden)
+        self.linear2 = nn.Linear(hidden, features)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """Transform each token alone."""
+        return self.dropout(self.linear2(self.dropout(F.gelu(self.linear1(tokens)))))
+
+
+class DropPath(nn.Module):
+    """Leave a branch out for a random part of the cases, in training; the others are scaled to the same mean."""
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """Scale each case by 0 or 1 / (1 - probability)."""
+        if not self.training or self.probability == 0:
+            return tokens
+        kept = 1 - self.probability
+        return tokens * tokens.new_empty(len(tokens), 1, 1, 1, 1).bernoulli_(kept).div_(kept)
+
+
+class SwinBlock(nn.Module):
+    """Window attention, then a feed-forward network, each normalised before and added after."""
+
+    def __init__(self, features: int, *, heads: int, window: Grid, shift: Grid, clipped_bias: ClippedBias, drop_path: float, dropout: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(features)
+        self.attn = WindowAttention(features, heads=heads, window=window, shift=shift, clipped_bias=clipped_bias)
+        self.norm2 = nn.LayerNorm(features)
+        self.mlp = FeedForward(features, 4 * features, dropout=dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """Transform the tokens."""
+        tokens = tokens + self.drop_path(self.dropout(self.attn(self.norm1(tokens))))
+        return tokens + self.drop_path(self.mlp(self.norm2(tokens)))

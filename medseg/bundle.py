@@ -1,0 +1,147 @@
+"""What training hands to inference: a folder that describes itself and is never unpickled.
+
+| File | Holds |
+|---|---|
+| `task.yaml` | the task |
+| `plan.yaml` | the recipe with nothing left open |
+| `weights.safetensors` | the network's weights, in float32 |
+| `manifest.json` | the format's version, medseg's version, and the SHA-256 of the other files |
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from medseg import __version__, files
+from medseg import recipe as recipes
+from medseg import task as tasks
+from medseg.errors import ModelError
+from medseg.recipe import Plan
+from medseg.task import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+FORMAT: Final = 1
+MANIFEST: Final = "manifest.json"
+_TASK, _PLAN, _WEIGHTS = "task.yaml", "plan.yaml", "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained network and all that is needed to apply it.
+
+    Attributes:
+        folder: Where it lies.
+        task: What it segments.
+        plan: How images are prepared and the network is applied.
+    """
+
+    folder: Path
+    task: Task
+    plan: Plan
+
+    def build_network(self) -> "nn.Module":
+        """Build the network and load its weights; every weight must fit.
+
+        Raises:
+            ModelError: The weights are damaged or belong to another network.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        from medseg import networks
+
+        network = networks.build(
+            self.plan.network.name,
+            in_channels=len(self.task.channels),
+            out_channels=self.task.out_channels,
+            **self.plan.network.options,
+        )
+        try:
+            network.load_state_dict(load_file(self.folder / _WEIGHTS), strict=True)
+        except (RuntimeError, OSError, SafetensorError) as error:
+            raise ModelError(
+                f"does not fit {self.plan.network.name}: {str(error).splitlines()[0]}",
+                where=self.folder / _WEIGHTS,
+                remedy="Copy the bundle anew from where it was trained",
+            ) from error
+        return network.eval()
+
+
+def write(folder: Path, task: Task, plan: Plan, weights: "dict[str, Tensor]") -> Bundle:
+    """Write a bundle; the manifest comes last, so that an interrupted write is no bundle.
+
+    Raises:
+        OutputError: The disk is full, or the place is not writable.
+    """
+    from safetensors.torch import save
+
+    contents = {
+        _TASK: tasks.text(task).encode(),
+        _PLAN: recipes.plan_text(plan).encode(),
+        _WEIGHTS: save({name: value.cpu().contiguous() for name, value in weights.items()}),
+    }
+    files.make_folder(folder)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    for name, content in contents.items():
+        files.write_bytes(folder / name, content)
+    manifest = {
+        "format": FORMAT,
+        "medseg": __version__,
+        "sha256": {name: files.sha256(folder / name) for name in contents},
+    }
+    files.write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+    return Bundle(folder, task, plan)
+
+
+def read(place: Path) -> Bundle:
+    """Read the bundle in `place`, or in the run folder `place`, and verify every file.
+
+    Raises:
+        ModelError: There is none, it was made by a newer medseg, or a file is missing or altered.
+    """
+    folder = place / "bundle" if (place / "bundle" / MANIFEST).is_file() else place
+    hashes = _hashes(folder)
+    for name in (_TASK, _PLAN, _WEIGHTS):
+        path = folder / name
+        if not path.is_file() or files.sha256(path) != hashes.get(name):
+            raise ModelError(
+                "is missing or was altered since training",
+                where=path,
+                remedy="Copy the bundle anew from where it was trained",
+            )
+    task_text = (folder / _TASK).read_text(encoding="utf-8")
+    plan_text = (folder / _PLAN).read_text(encoding="utf-8")
+    return Bundle(
+        folder,
+        task=tasks.parse(task_text, where=folder / _TASK),
+        plan=recipes.read_plan(plan_text, where=folder / _PLAN),
+    )
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ModelError(
+            "holds no trained model",
+            where=folder,
+            remedy="Give the folder that 'medseg train --out' made; training writes the model"
+            " when it ends or is stopped",
+        )
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        newer = manifest["format"] > FORMAT
+        hashes = dict(manifest["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            "is damaged", where=path, remedy="Copy the bundle anew from where it was trained"
+        ) from error
+    if newer:
+        raise ModelError(
+            f"was made by medseg {manifest.get('medseg')}, which is newer than {__version__}",
+            where=folder,
+            remedy="Update medseg with 'pip install --upgrade medseg'",
+        )
+    return hashes

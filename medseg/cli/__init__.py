@@ -1,0 +1,47 @@
+"""The command line: one file per verb, each thin: parse, build, call, print.
+
+Only typer is imported here; a verb imports what it needs when it is called, so that
+`medseg --help` answers at once.
+"""
+
+from typing import Annotated
+
+import typer
+
+from medseg import __version__
+from medseg.cli.demo import demo
+from medseg.cli.evaluate import evaluate
+from medseg.cli.export import export
+from medseg.cli.phantom import phantom
+from medseg.cli.predict import predict
+from medseg.cli.tasks import tasks
+from medseg.cli.train import train
+
+app = typer.Typer(
+    name="medseg",
+    help="3D medical image segmentation: train, predict, evaluate, open in 3D Slicer."
+    " For research use only.",
+    epilog="Add --debug to any command to see where an error arose.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for verb in (train, predict, evaluate, export, tasks, phantom, demo):
+    app.command()(verb)
+
+
+def _print_version(wanted: bool) -> bool:  # noqa: FBT001 - typer's signature of a callback
+    if wanted:
+        typer.echo(f"medseg {__version__}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take the options that stand before the verb."""

@@ -1,0 +1,63 @@
+"""`medseg evaluate`: scores of predictions against references."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medseg.cli.console import bar, out
+
+if TYPE_CHECKING:
+    from medseg.evaluation.score import Scores
+
+
+def evaluate(
+    task: Annotated[str, typer.Option(help="What the labels mean: a name or a YAML file.")],
+    reference: Annotated[Path, typer.Option(help="Folder of reference label maps.")],
+    prediction: Annotated[Path, typer.Option(help="Folder of predicted label maps.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for scores.csv, summary.json.")
+    ] = None,
+    held_out: Annotated[
+        Path | None, typer.Option(help="Score only the cases that this training run held out.")
+    ] = None,
+) -> None:
+    """Score predictions: Dice and HD95 for every case and region."""
+    from medseg import task as tasks
+    from medseg.evaluation import evaluate as evaluation
+    from medseg.training.run_folder import RunFolder, held_out_cases
+
+    cases = None
+    if held_out is not None:
+        cases = [case.name for case in held_out_cases(RunFolder(held_out))]
+    with bar(counted=True) as progress:
+        shown = progress.add_task("Scoring", total=None)
+        scores = evaluation.evaluate(
+            tasks.read(task),
+            reference,
+            prediction,
+            cases=cases,
+            on_case=lambda _: progress.advance(shown),
+        )
+    if output is not None:
+        scores.write(output)
+    show(scores)
+
+
+def show(scores: "Scores") -> None:
+    """Print the means by region, and beside them what a mean hides."""
+    from rich.table import Table
+
+    from medseg.evaluation.pair import Status
+    from medseg.evaluation.score import CONVENTION
+
+    kinds = (Status.MISSED, Status.FALSE_ALARM, Status.ABSENT)
+    table = Table(title=f"{len(scores.cases)} cases, {CONVENTION} convention")
+    for heading in ("region", *scores.columns, *(str(kind).replace("_", " ") for kind in kinds)):
+        table.add_column(heading, justify="left" if heading == "region" else "right")
+    for region in scores.regions:
+        means = [f"{scores.region_mean(column, region):.4f}" for column in scores.columns]
+        table.add_row(region, *means, *(str(scores.count(kind, region)) for kind in kinds))
+    means = [f"{scores.mean(column):.4f}" for column in scores.columns]
+    table.add_row("mean", *means, *(str(scores.count(kind)) for kind in kinds), style="bold")
+    out.print(table)

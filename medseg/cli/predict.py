@@ -1,0 +1,89 @@
+"""`medseg predict`: a segmentation of each scan, on the scan's own grid."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from medseg.cli.console import bar, err, out
+from medseg.errors import CasesFailedError, UsageError
+
+if TYPE_CHECKING:
+    from medseg.inference.cohort import Failure, Job
+
+Device = Literal["auto", "cpu", "cuda"]
+Format = Literal["nii.gz", "seg.nrrd"]
+
+
+def predict(
+    scans: Annotated[
+        list[Path] | None, typer.Argument(help="Scans, or folders of scans.", show_default=False)
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Run folder or bundle; else the one model on this machine."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File or folder; else beside each scan.")
+    ] = None,
+    file_format: Annotated[
+        Format, typer.Option("--format", help="nii.gz, or seg.nrrd for 3D Slicer.")
+    ] = "nii.gz",
+    held_out: Annotated[
+        Path | None,
+        typer.Option(help="Segment the cases that this training run held out, with its model."),
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
+) -> None:
+    """Segment scans with a trained network."""
+    from medseg import export, model_list
+    from medseg.data.cases import Case, read_image
+    from medseg.inference import cohort, predict
+    from medseg.inference.device import choose
+    from medseg.training.run_folder import RunFolder, held_out_cases
+
+    suffix = f".{file_format}"
+    if held_out is not None:
+        if scans or output is None:
+            raise UsageError(
+                "--held-out takes its scans from the run",
+                remedy="Leave the scans away, and name a folder for the results with -o",
+            )
+        scans = [case.images[0] for case in held_out_cases(RunFolder(held_out))]
+    if not scans:
+        raise UsageError("no scan was given", remedy="Name the scans, or folders of scans")
+    if output is not None:
+        suffix = next((s for s in (".nii.gz", ".seg.nrrd") if output.name.endswith(s)), suffix)
+    jobs = cohort.plan_jobs(scans, output, suffix)
+    predictor = predict.load(model_list.choose(model or held_out), choose(device))
+    bundle = predictor.bundle
+    err.print(f"Model: {bundle.folder} (task {bundle.task.name}, {bundle.plan.network.name})")
+
+    def segment(job: "Job") -> None:
+        volume = read_image(Case(job.image.name, (job.image,)), bundle.task)
+        export.write(job.output, predict.predict(predictor, volume))
+
+    failures = []
+    with bar(counted=True) as progress:
+        shown = progress.add_task("Predicting", total=len(jobs))
+        for result in cohort.run(jobs, segment):
+            progress.advance(shown)
+            failures += _told(result, alone=len(jobs) == 1)
+    if failures:
+        raise CasesFailedError(
+            f"{len(failures)} of {len(jobs)} scans failed:\n"
+            + "\n".join(f"  {failure.error}" for failure in failures)
+            + "\nThe others are done",
+            remedy="Mend these, and predict them again",
+        )
+
+
+def _told(result: "Failure | Job", *, alone: bool) -> "list[Failure]":
+    from medseg.inference.cohort import Failure
+
+    if isinstance(result, Failure):
+        if alone:
+            raise result.error
+        return [result]
+    out.print(str(result.output))
+    return []

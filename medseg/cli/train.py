@@ -1,0 +1,159 @@
+"""`medseg train`: a network from labelled scans."""
+
+import math
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from medseg.cli import durations
+from medseg.cli.console import bar, err, out
+from medseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from medseg.data.folds import Split
+    from medseg.recipe import Plan
+    from medseg.training.callbacks import Report
+    from medseg.training.fit import Outcome, Stage
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def train(
+    task: Annotated[
+        str | None, typer.Option(help="What to segment: a name from 'medseg tasks' or a YAML file.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the data; else $MEDSEG_DATA/TASK, ./data/TASK.")
+    ] = None,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Run folder; else runs/TASK-NETWORK-foldK.")
+    ] = None,
+    network: Annotated[str | None, typer.Option(help="Network; else the recipe's.")] = None,
+    fold: Annotated[int, typer.Option(help="Which fifth of the patients to hold out, 0-4.")] = 0,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
+    max_time: Annotated[
+        str | None, typer.Option(help="End after this time, such as 30m or 2h, set-up included.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change the recipe: training.learning_rate=0.0003."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out as if never stopped.")
+    ] = False,
+) -> None:
+    """Train a network on labelled scans."""
+    if resume:
+        _show(_resumed(out_folder, given=(task, data, network, epochs, max_time, seed, settings)))
+        return
+    if task is None:
+        raise UsageError("--task is missing", remedy="See 'medseg tasks' for the choices")
+    from medseg import recipe
+    from medseg import task as tasks
+    from medseg.data import layouts
+    from medseg.training.fit import fit
+    from medseg.training.run_folder import Request, RunFolder
+
+    changes = (*(settings or ()), *((f"training.seed={seed}",) if seed is not None else ()))
+    chosen = tasks.read(task)
+    name = recipe.for_network(network, changes).network.name
+    folder = RunFolder(out_folder or Path("runs") / f"{chosen.name}-{name}-fold{fold}")
+    request = Request(
+        task=task if chosen.name == task else str(Path(task).resolve()),
+        data=str((data or layouts.find_data(chosen)).resolve()),
+        network=network,
+        fold=fold,
+        epochs=epochs,
+        max_seconds=durations.seconds(max_time) if max_time else None,
+        device=device,
+        settings=changes,
+    )
+    with Display() as display:
+        outcome = fit(request, folder, display)
+    _show(outcome)
+
+
+def _resumed(out_folder: Path | None, *, given: tuple[object, ...]) -> "Outcome":
+    from medseg.training import fit
+    from medseg.training.run_folder import RunFolder
+
+    if out_folder is None or any(given):
+        raise UsageError(
+            "--resume goes on with what the run was asked for",
+            remedy="Name the run folder with --out and nothing else",
+        )
+    with Display() as display:
+        return fit.resume(RunFolder(out_folder), display)
+
+
+def _show(outcome: "Outcome") -> None:
+    run = outcome.bundle.folder.parent
+    if not outcome.finished:
+        out.print(f"Stopped and saved. Go on with: medseg train --resume --out {_quoted(run)}")
+        raise typer.Exit(130)
+    dice = "" if math.isnan(outcome.dice) else f", validation Dice {outcome.dice:.3f}"
+    out.print(f"Trained{dice}: {run}")
+    out.print(f"Segment a scan with: medseg predict SCAN --model {_quoted(run)}")
+
+
+def _quoted(path: Path) -> str:
+    return f'"{path}"' if " " in str(path) else str(path)
+
+
+class Display:
+    """Shows how a run is getting on: a bar on a terminal, a line per epoch elsewhere too."""
+
+    def __init__(self) -> None:
+        self._context = bar(counted=False)
+        self._cases_done: dict[str, int] = {}
+
+    def __enter__(self) -> "Display":
+        self._progress = self._context.__enter__()
+        self._bar = self._progress.add_task("Starting", total=1.0)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._context.__exit__(kind, error, traceback)
+
+    def on_case(self, stage: "Stage", total: int) -> None:
+        """Count a case that was checked or prepared."""
+        done = self._cases_done[stage] = self._cases_done.get(stage, 0) + 1
+        self._progress.update(
+            self._bar,
+            description=f"{stage.capitalize()} case {done} of {total}",
+            completed=done / total,
+        )
+
+    def on_plan(self, plan: "Plan", split: "Split") -> None:
+        """Say what will be trained on what."""
+        options = ", ".join(f"{name} {value}" for name, value in plan.network.options.items())
+        patch = "x".join(map(str, plan.patch))
+        spacing = "x".join(f"{length:g}" for length in plan.spacing_mm)
+        err.print(
+            f"{plan.network.name} ({options}), patch {patch} at {spacing} mm, batch {plan.batch},"
+            f" {plan.precision}; {len(split.training)} cases to train on,"
+            f" {len(split.held_out)} held out"
+        )
+
+    def on_step(self, report: "Report") -> None:
+        """Show loss, Dice and the time left."""
+        dice = "-" if math.isnan(report.dice) else f"{report.dice:.3f}"
+        self._progress.update(
+            self._bar,
+            description=f"Training, loss {report.loss:.3f}, Dice {dice}",
+            completed=report.fraction,
+        )
+        if report.epoch_ended:
+            err.print(
+                f"{report.fraction:4.0%}  step {report.step}  loss {report.loss:.3f}"
+                f"  Dice {dice}  {durations.shown(report.seconds_left)} left"
+            )

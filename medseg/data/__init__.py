@@ -1,0 +1,1 @@
+"""From a folder of scans to patches that a network can learn from."""

@@ -1,0 +1,111 @@
+"""A case: the images of one examination, and its label map; read and checked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from medseg import formats
+from medseg.errors import DataError, ImageError
+from medseg.shapes import LabelMap
+from medseg.task import Task
+from medseg.volume import Grid, Volume
+
+
+@dataclass(frozen=True)
+class Case:
+    """The files of one examination of one patient.
+
+    Attributes:
+        name: What it is called in scores and messages.
+        images: One file that holds all channels, or one file per channel in the task's order.
+        label: The label map, if there is one.
+        patient: Cases of one patient are never split; the name if absent.
+    """
+
+    name: str
+    images: tuple[Path, ...]
+    label: Path | None = None
+    patient: str | None = None
+
+
+def read_image(case: Case, task: Task) -> Volume:
+    """Read the channels of a case and check that a network can use them.
+
+    Raises:
+        ImageError: A file is damaged, the number of channels is wrong, channels lie on different
+            grids, or voxels are not finite, all alike, or in a single slice.
+    """
+    volumes = [formats.read(path) for path in case.images]
+    for path, volume in zip(case.images, volumes, strict=True):
+        _check_usable(volume, path)
+        if not volume.grid.matches(volumes[0].grid):
+            raise ImageError(
+                f"lies on another grid than {case.images[0].name}",
+                where=path,
+                remedy="Resample the channels of a case onto one grid first",
+            )
+    voxels = np.concatenate([volume.voxels for volume in volumes])
+    _check_channels(len(voxels), case, task)
+    return Volume(voxels, volumes[0].grid)
+
+
+def read_labels(case: Case, task: Task, grid: Grid) -> LabelMap:
+    """Read the label map of a case and check it against the task and the image's grid.
+
+    Raises:
+        DataError: It is missing, lies on another grid, or holds values the task does not know.
+        ImageError: The file is damaged.
+    """
+    if case.label is None:
+        raise DataError("has no label map", where=case.name, remedy="Add it, or leave the case out")
+    labels = formats.read_segmentation(case.label, task)
+    if not labels.grid.matches(grid):
+        raise DataError(
+            f"lies on another grid than its image: {labels.grid.shape} voxels of"
+            f" {_rounded(labels.grid.spacing_mm)} mm against {grid.shape} of"
+            f" {_rounded(grid.spacing_mm)} mm",
+            where=case.label,
+            remedy="Resample the label map onto the image (nearest neighbour), or mend its header",
+        )
+    return labels.label_map
+
+
+def _check_usable(volume: Volume, path: Path) -> None:
+    if min(volume.grid.shape) < 2:
+        raise ImageError(
+            f"has a single slice: {volume.grid.shape} voxels",
+            where=path,
+            remedy="Give a volume; medseg does not segment single slices",
+        )
+    for channel, voxels in enumerate(volume.voxels):
+        finite = np.isfinite(voxels)
+        if not finite.all():
+            raise ImageError(
+                f"holds {int((~finite).sum())} voxels that are NaN or infinite"
+                f" (channel {channel + 1})",
+                where=path,
+                remedy="Convert it anew, or set those voxels to the background's value",
+            )
+        if voxels.min() == voxels.max():
+            raise ImageError(
+                f"is constant: every voxel is {voxels.flat[0]:g} (channel {channel + 1})",
+                where=path,
+                remedy="Check that the right file was exported",
+            )
+
+
+def _check_channels(found: int, case: Case, task: Task) -> None:
+    wanted = list(task.channels)
+    if found != len(wanted):
+        raise ImageError(
+            f"has {found} channel{'s' if found > 1 else ''}, but task {task.name} needs"
+            f" {len(wanted)}: {', '.join(wanted)}",
+            where=case.images[0],
+            remedy="Give one file whose fourth axis holds these channels in this order",
+        )
+
+
+def _rounded(spacing_mm: tuple[float, float, float]) -> tuple[float, float, float]:
+    i, j, k = (round(length, 3) for length in spacing_mm)
+    return (i, j, k)

@@ -1,0 +1,65 @@
+"""Intensities on a common scale, per modality.
+
+MR has no unit, so that each channel is normalised by itself: clipped to the 0.5th and 99.5th
+percentile of its voxels that are not zero (a skull-stripped scan is zero outside), then shifted
+and scaled to mean 0 and standard deviation 1 over the same voxels. CT has one: Hounsfield units
+are clipped, shifted and scaled by the statistics of the labelled voxels of the training set.
+
+Source: Isensee et al. 2021, nnU-Net, https://doi.org/10.1038/s41592-020-01008-z, supplement;
+the clipping of MR is ours.
+"""
+
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float32, Shaped
+
+from medseg.recipe import Window
+from medseg.shapes import Image, Voxels
+from medseg.task import Task
+
+CLIPPED_PERCENTILES: Final = (0.5, 99.5)
+_SMALLEST_DEVIATION: Final = 1e-8
+
+
+def normalise(voxels: Voxels, task: Task, windows: dict[str, Window]) -> Image:
+    """Bring every channel to its scale.
+
+    Args:
+        voxels: The channels of a scan, finite, in the task's order.
+        task: Names the channels and their modalities.
+        windows: For each CT channel, the statistics of the training set.
+    """
+    channels = [
+        _by_window(channel, windows[name]) if name in windows else _by_itself(channel)
+        for name, channel in zip(task.channels, voxels, strict=True)
+    ]
+    return np.stack(channels)
+
+
+def window(values: Float32[np.ndarray, " voxels"]) -> Window:
+    """Measure the statistics that CT is normalised by.
+
+    Args:
+        values: Labelled voxels of the training set, in Hounsfield units; at least one.
+    """
+    lower, upper = np.percentile(values, CLIPPED_PERCENTILES)
+    deviation = max(float(values.std(dtype=np.float64)), _SMALLEST_DEVIATION)
+    mean = float(values.mean(dtype=np.float64))
+    return Window(lower=float(lower), upper=float(upper), mean=mean, deviation=deviation)
+
+
+def _by_window(channel: Shaped[np.ndarray, "i j k"], scale: Window) -> Float32[np.ndarray, "i j k"]:
+    clipped = np.clip(channel.astype(np.float32), scale.lower, scale.upper)
+    return (clipped - np.float32(scale.mean)) / np.float32(scale.deviation)
+
+
+def _by_itself(channel: Shaped[np.ndarray, "i j k"]) -> Float32[np.ndarray, "i j k"]:
+    values = channel.astype(np.float64)  # float32 sums lose digits at intensities of a million
+    inside = values[values != 0]
+    lower, upper = np.percentile(inside, CLIPPED_PERCENTILES)
+    inside = np.clip(inside, lower, upper)
+    deviation = max(inside.std(), _SMALLEST_DEVIATION)
+    return ((np.clip(values, min(lower, 0.0), upper) - inside.mean()) / deviation).astype(
+        np.float32
+    )

@@ -1,0 +1,81 @@
+"""A scan made ready for a network, and a network's answer brought back onto the scan's grid.
+
+Training and inference share these functions, so that they cannot drift apart. The way back
+undoes the way in exactly: axes in their order and direction, and the number of voxels.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Shaped
+
+from medseg.data import resampling
+from medseg.data.intensity import normalise
+from medseg.recipe import Plan
+from medseg.regions import decode_logits
+from medseg.segmentation import Segmentation, label_map_dtype
+from medseg.shapes import Image, LabelMap, Scores, Shape
+from medseg.task import Task
+from medseg.volume import AxisOrder, Grid, Volume, inverse, order_to_ras, reorder, resampled_grid
+from medseg.volume import to_ras as volume_to_ras
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A scan as a network sees it.
+
+    Attributes:
+        image: Normalised channels, axes nearest to RAS+, voxels of the plan's size.
+        original: The grid of the scan.
+        order: How its axes became RAS+.
+        ras_shape: Its shape after that, before resampling.
+    """
+
+    image: Image
+    original: Grid
+    order: AxisOrder
+    ras_shape: Shape
+
+
+def prepare(volume: Volume, task: Task, plan: Plan) -> Prepared:
+    """Orient, normalise and resample a scan."""
+    upright = volume_to_ras(volume)
+    image = normalise(np.ascontiguousarray(upright.voxels), task, plan.windows)
+    shape = resampled_grid(upright.grid, plan.spacing_mm).shape
+    return Prepared(
+        image=resampling.resample(image, shape),
+        original=volume.grid,
+        order=order_to_ras(volume.affine),
+        ras_shape=upright.grid.shape,
+    )
+
+
+def prepare_labels(
+    label_map: LabelMap, grid: Grid, task: Task, plan: Plan
+) -> Shaped[np.ndarray, "i j k"]:
+    """Orient and resample a label map like its scan; returns label indices.
+
+    Index 0 is background and index n is the n-th label of the task. A voxel gets the label that
+    fills most of its surroundings (the mask of each label is resampled and the largest taken),
+    which keeps borders smoother than taking the nearest voxel.
+    """
+    upright = volume_to_ras(Volume(label_map[None], grid))
+    values = [0, *(label.value for label in task.labels.values())]
+    shape = resampled_grid(upright.grid, plan.spacing_mm).shape
+    masks = np.stack([upright.voxels[0] == value for value in values])
+    if masks.shape[1:] == shape:
+        return masks.argmax(axis=0).astype(label_map_dtype(task))
+    parts = resampling.slabs(masks.astype(np.float32), shape)
+    indices = np.concatenate([part.argmax(axis=0) for part in parts])
+    return indices.astype(label_map_dtype(task))
+
+
+def restore(logits: Scores, prepared: Prepared, task: Task) -> Segmentation:
+    """Bring logits back onto the grid of the scan and decide on a label for every voxel.
+
+    Logits are resampled and decided slab by slab: the full-size logits never exist.
+    """
+    parts = resampling.slabs(logits, prepared.ras_shape)
+    upright = np.concatenate([decode_logits(part, task) for part in parts])
+    label_map = reorder(upright[None], inverse(prepared.order))[0]
+    return Segmentation(np.ascontiguousarray(label_map), prepared.original, task)

@@ -1,0 +1,53 @@
+"""Random changes to training patches, by MONAI."""
+
+from typing import Any
+
+import numpy as np
+
+from medseg.recipe import Augmentation
+from medseg.task import Task
+
+IMAGE, LABELS = "image", "labels"
+
+
+def augmentation(task: Task, settings: Augmentation) -> Any:
+    """Return MONAI's `Compose` of the random changes that `settings` describe.
+
+    It takes and returns a dictionary of `image` (channels i j k) and `labels` (1 i j k), whose
+    axes are RAS+. Only the axes that the task allows are mirrored, since mirroring would turn a
+    left structure into a right one.
+    """
+    from monai import transforms
+
+    often = settings.intensity_probability
+    angle = np.deg2rad(settings.rotate_degrees)
+    mirrors = [
+        transforms.RandFlipd((IMAGE, LABELS), prob=settings.mirror_probability, spatial_axis=axis)
+        for axis, name in enumerate("xyz")
+        if name in task.mirror_axes
+    ]
+    return transforms.Compose(
+        [
+            transforms.RandAffined(
+                (IMAGE, LABELS),
+                prob=settings.geometry_probability,
+                rotate_range=(angle,) * 3,
+                scale_range=(settings.scale,) * 3,
+                mode=("bilinear", "nearest"),
+                padding_mode="border",
+            ),
+            *mirrors,
+            transforms.RandGaussianNoised(IMAGE, prob=often, std=settings.noise),
+            transforms.RandGaussianSmoothd(
+                IMAGE,
+                sigma_x=(0.3, settings.blur_voxels),
+                sigma_y=(0.3, settings.blur_voxels),
+                sigma_z=(0.3, settings.blur_voxels),
+                prob=often,
+            ),
+            transforms.RandScaleIntensityd(IMAGE, factors=settings.brightness, prob=often),
+            transforms.RandAdjustContrastd(
+                IMAGE, prob=often, gamma=(1 / settings.gamma, settings.gamma), retain_stats=True
+            ),
+        ]
+    )

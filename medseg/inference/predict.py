@@ -1,0 +1,53 @@
+"""One scan in, one segmentation out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from medseg.bundle import Bundle
+from medseg.data.preprocessing import prepare, restore
+from medseg.inference.sliding_window import predict_logits
+from medseg.recipe import Plan
+from medseg.segmentation import Segmentation
+from medseg.shapes import Image, Scores
+from medseg.volume import Volume
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A bundle whose network is loaded on a device."""
+
+    bundle: Bundle
+    network: nn.Module
+    device: torch.device
+
+
+def load(bundle: Bundle, device: torch.device) -> Predictor:
+    """Build the bundle's network on `device`.
+
+    Raises:
+        ModelError: The weights do not fit.
+    """
+    return Predictor(bundle, bundle.build_network().to(device), device)
+
+
+def predict(predictor: Predictor, volume: Volume) -> Segmentation:
+    """Segment a scan on its own grid."""
+    task, plan = predictor.bundle.task, predictor.bundle.plan
+    prepared = prepare(volume, task, plan)
+    return restore(logits(predictor.network, prepared.image, plan), prepared, task)
+
+
+def logits(network: nn.Module, image: Image, plan: Plan) -> Scores:
+    """Apply a network to a prepared image, on the device where the network's weights are."""
+    device = next(network.parameters()).device
+    result = predict_logits(
+        network,
+        torch.from_numpy(np.array(image)).to(device),  # a copy: the image may be read-only
+        patch=plan.patch,
+        overlap=plan.inference.overlap,
+        batch=plan.inference.batch,
+    )
+    return result.cpu().numpy()

@@ -1,0 +1,249 @@
+"""How a network is trained and applied: a recipe, and the plan it becomes on given data.
+
+A `Recipe` is a YAML file in `configs/recipes/` and holds for any task; a setting may be `auto`.
+A `Plan` is a recipe with nothing left open: what training resolved from the data and the memory,
+and what a bundle keeps for inference.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from medseg import resources
+from medseg.errors import UsageError
+from medseg.shapes import Spacing
+
+Auto = Literal["auto"]
+Positive = Annotated[int, Field(ge=1)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Model = TypeVar("Model", bound=BaseModel)
+Patch = tuple[Positive, Positive, Positive]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NetworkChoice(_Strict):
+    """A network by name, and what its class is built with beside the channels."""
+
+    name: str = "swin_unetr"
+    options: dict[str, Any] = {}
+
+
+class Augmentation(_Strict):
+    """How often and how far a training patch is changed.
+
+    Attributes:
+        rotate_degrees: Largest angle about each axis.
+        scale: Largest relative change of size.
+        geometry_probability: How often a patch is rotated and scaled.
+        mirror_probability: How often it is mirrored, for each axis the task allows.
+        noise: Largest standard deviation of added Gaussian noise, in standard deviations.
+        gamma: Largest exponent of a gamma curve; its reciprocal is the smallest.
+        brightness: Largest relative change of intensity.
+        blur_voxels: Largest sigma of a Gaussian blur.
+        intensity_probability: How often each intensity change is made.
+    """
+
+    rotate_degrees: float = 20.0
+    scale: float = 0.2
+    geometry_probability: Probability = 0.3
+    mirror_probability: Probability = 0.5
+    noise: float = 0.15
+    gamma: float = 1.4
+    brightness: float = 0.25
+    blur_voxels: float = 0.8
+    intensity_probability: Probability = 0.2
+
+
+class Training(_Strict):
+    """Optimisation.
+
+    Attributes:
+        epochs: Passes over the training cases.
+        steps_per_epoch: Optimisation steps in a pass; `auto`: one patch of every case, within
+            25 to 250 steps.
+        batch: Patches in a step; `auto` follows from the memory.
+        learning_rate: At its peak.
+        warm_up: Part of the training in which the learning rate rises to its peak.
+        decay: How it falls from there to zero at the end.
+        weight_decay: Of AdamW.
+        gradient_clip: Largest norm of all gradients together.
+        average: Decay of the exponential moving average of the weights; 0 switches it off.
+        foreground: Part of the patches that is centred on a labelled voxel.
+        validation_cases: Held-out cases that are predicted after an epoch.
+        precision: `bfloat16` computes in mixed precision; `auto`: on GPUs.
+        seed: Of everything random.
+    """
+
+    epochs: Positive = 300
+    steps_per_epoch: Positive | Auto = "auto"
+    batch: Positive | Auto = "auto"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    warm_up: Probability = 0.05
+    decay: Literal["cosine", "poly"] = "cosine"
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    gradient_clip: Annotated[float, Field(gt=0)] = 1.0
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    foreground: Probability = 0.5
+    validation_cases: Positive = 8
+    precision: Literal["float32", "bfloat16"] | Auto = "auto"
+    seed: int = 0
+    augmentation: Augmentation = Augmentation()
+
+
+class Inference(_Strict):
+    """The sliding window.
+
+    Attributes:
+        overlap: Part of a patch that its neighbour covers too.
+        batch: Patches computed at once.
+    """
+
+    overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
+    batch: Positive = 1
+
+
+class Recipe(_Strict):
+    """A way of training, for any task.
+
+    Attributes:
+        network: Which network.
+        patch: Voxels along each axis; `auto` follows from the data and the memory.
+        spacing_mm: Voxel size to work at; `auto`: the task's, or the median of the data.
+        training: Optimisation.
+        inference: The sliding window.
+    """
+
+    network: NetworkChoice = NetworkChoice()
+    patch: Patch | Auto = "auto"
+    spacing_mm: Spacing | Auto = "auto"
+    training: Training = Training()
+    inference: Inference = Inference()
+
+
+class Window(_Strict):
+    """Intensity statistics of a CT channel's labelled voxels over the training set, in HU."""
+
+    lower: float
+    upper: float
+    mean: float
+    deviation: Annotated[float, Field(gt=0)]
+
+
+class Plan(_Strict):
+    """A recipe with nothing left open.
+
+    Attributes:
+        network: Which network, with every option that training chose.
+        patch: Voxels along each axis.
+        spacing_mm: Voxel size to work at, along the RAS axes.
+        windows: For each CT channel, how its intensities are normalised.
+        batch: Patches in an optimisation step.
+        steps_per_epoch: Optimisation steps in an epoch.
+        precision: What training computes in.
+        training: Optimisation, as in the recipe.
+        inference: The sliding window, as in the recipe.
+    """
+
+    network: NetworkChoice
+    patch: Patch
+    spacing_mm: Spacing
+    windows: dict[str, Window] = {}
+    batch: Positive
+    steps_per_epoch: Positive
+    precision: Literal["float32", "bfloat16"]
+    training: Training
+    inference: Inference
+
+
+def names() -> list[str]:
+    """Return the names of the recipes that come with medseg."""
+    return resources.names("configs/recipes", ".yaml")
+
+
+def read(name: str, settings: tuple[str, ...] = ()) -> Recipe:
+    """Read the recipe `name`, changed by `settings` of the form `training.epochs=5`.
+
+    Raises:
+        UsageError: There is no such recipe, or a setting names no field or has a wrong value.
+    """
+    path = resources.folder("configs/recipes") / f"{name}.yaml"
+    if not path.is_file():
+        raise UsageError(
+            f"there is no recipe {name!r}", remedy=f"Choose one of {', '.join(names())}"
+        )
+    document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    for setting in settings:
+        _apply(document, setting)
+    return _validated(Recipe, document, where=f"recipe {name}")
+
+
+def for_network(network: str | None, settings: tuple[str, ...] = ()) -> Recipe:
+    """Read the recipe named after `network`, or the default one with that network.
+
+    Raises:
+        UsageError: A setting names no field or has a wrong value.
+    """
+    if network is None:
+        return read("default", settings)
+    if network in names():
+        return read(network, settings)
+    return read("default", (f"network.name={network}", *settings))
+
+
+def read_plan(text: str, *, where: Path | str) -> Plan:
+    """Make a plan of YAML text.
+
+    Raises:
+        UsageError: A field is missing, unknown or wrong.
+    """
+    return _validated(Plan, yaml.safe_load(text), where=where)
+
+
+def plan_text(plan: Plan) -> str:
+    """Return `plan` as YAML with every field, so that defaults of later versions change nothing."""
+    return yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False)
+
+
+def _apply(document: dict[str, Any], setting: str) -> None:
+    key, separator, value = setting.partition("=")
+    if not separator:
+        raise UsageError(
+            f"the setting {setting!r} has no '='",
+            remedy="Write it as --set training.learning_rate=0.0003",
+        )
+    *path, last = key.strip().split(".")
+    level = document
+    for part in path:
+        level = level.setdefault(part, {})
+        if not isinstance(level, dict):
+            raise UsageError(
+                f"the setting {key!r} names nothing: {part} is a value",
+                remedy="See configs/recipes/default.yaml for what can be set",
+            )
+    level[last] = _value(value)
+
+
+def _value(text: str) -> Any:
+    """Read a value as YAML, and numbers such as 1e-3 too, which YAML takes for text."""
+    try:
+        return float(text) if "e" in text.lower() else yaml.safe_load(text)
+    except ValueError:
+        return yaml.safe_load(text)
+
+
+def _validated(kind: type[Model], document: Any, *, where: Path | str) -> Model:
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"{place}: {first['msg']}, got {first['input']!r}",
+            where=where,
+            remedy="Correct that setting; configs/recipes/default.yaml shows them all",
+        ) from error

@@ -1,0 +1,132 @@
+"""What happens between steps: stopping, validation, metrics, checkpoints, progress."""
+
+import copy
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, cast
+
+import pytorch_lightning as lightning
+from pytorch_lightning import Trainer
+
+from medseg import files
+from medseg.data.store import StoredCase
+from medseg.training.module import SegmentationModule
+from medseg.training.run_folder import RunFolder, append_metrics, keep_metrics
+from medseg.training.validation import MEAN, validate
+
+
+@dataclass(frozen=True)
+class Report:
+    """How training stands.
+
+    Attributes:
+        step: Steps done.
+        fraction: How much is done, 0 to 1.
+        loss: Running mean of the loss.
+        dice: Mean validation Dice, or NaN before the first validation.
+        seconds_left: Until the end, estimated.
+        epoch_ended: Whether an epoch just ended.
+    """
+
+    step: int
+    fraction: float
+    loss: float
+    dice: float
+    seconds_left: float
+    epoch_ended: bool
+
+
+class Overseer(lightning.Callback):
+    """Validates, notes and saves after every epoch, and stops when it is time.
+
+    Args:
+        folder: Where to note and save.
+        held_out: Cases to validate on.
+        on_step: Told after every step how training stands.
+    """
+
+    def __init__(
+        self, folder: RunFolder, held_out: list[StoredCase], on_step: Callable[[Report], None]
+    ) -> None:
+        self.folder = folder
+        self.held_out = held_out
+        self.on_step = on_step
+        self.interrupted = False
+        self.dice = float("nan")
+        self._losses: list[float] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs to write the same rows."""
+        return {"losses": list(self._losses), "dice": self.dice}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._losses = list(state_dict["losses"])
+        self.dice = state_dict["dice"]
+
+    def interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        """Ask for a stop after the current step; a second Ctrl-C stops at once."""
+        self.interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,  # noqa: ARG002 - Lightning's signature
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Average and note; at the end of an epoch validate and save; stop when it is time."""
+        module = cast("SegmentationModule", pl_module)
+        module.average.update(module.network)
+        step = module.global_step
+        self._losses.append(float(outputs["loss"]))
+        fraction = module.progress.fraction(step)
+        finished = fraction >= 1.0
+        loss = sum(self._losses) / len(self._losses)
+        epoch_ended = step % module.plan.steps_per_epoch == 0 or finished
+        if epoch_ended:
+            self._end_epoch(module, step, loss)
+        left = module.progress.seconds_left(step)
+        self.on_step(Report(step, fraction, loss, self.dice, left, epoch_ended))
+        if finished or self.interrupted:
+            trainer.should_stop = True
+        if epoch_ended or self.interrupted:
+            self._save(trainer)
+
+    def on_train_start(
+        self,
+        trainer: Trainer,  # noqa: ARG002 - Lightning's signature
+        pl_module: lightning.LightningModule,
+    ) -> None:
+        """Drop rows that a crash left behind the checkpoint, before they are written again."""
+        keep_metrics(self.folder.metrics, until_step=pl_module.global_step)
+
+    def _save(self, trainer: Trainer) -> None:
+        """Write the checkpoint, whole or not at all."""
+        with files.replacing(self.folder.checkpoint) as temporary:
+            trainer.save_checkpoint(temporary)
+
+    def _end_epoch(self, module: SegmentationModule, step: int, loss: float) -> None:
+        averaged = averaged_network(module)
+        scores = validate(averaged, self.held_out, module.task, module.plan)
+        self.dice = scores[MEAN]
+        self._losses = []
+        row = {
+            "epoch": step / module.plan.steps_per_epoch,
+            "step": step,
+            "seconds": module.progress.elapsed_seconds,
+            "learning_rate": module.trainer.optimizers[0].param_groups[0]["lr"],
+            "loss": loss,
+        }
+        append_metrics(self.folder.metrics, row | {f"dice_{n}": v for n, v in scores.items()})
+
+
+def averaged_network(module: SegmentationModule) -> Any:
+    """Return a copy of the network with the averaged weights, in evaluation mode."""
+    network = copy.deepcopy(module.network)
+    network.load_state_dict(module.average.weights)
+    return network.eval()

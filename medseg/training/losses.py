@@ -1,0 +1,49 @@
+"""Dice with cross-entropy, for exclusive and for overlapping regions.
+
+Source: Milletari et al. 2016, V-Net, https://arxiv.org/abs/1606.04797 (soft Dice); its sum with
+cross-entropy as in Isensee et al. 2021, nnU-Net, https://doi.org/10.1038/s41592-020-01008-z
+"""
+
+from typing import Final
+
+from jaxtyping import Float, Float32
+from torch import Tensor
+from torch.nn import functional
+
+SMOOTH: Final = 1e-5
+"""Added to both sides of the Dice fraction, so that an absent structure has a gradient."""
+
+Logits = Float[Tensor, "batch outputs i j k"]
+Targets = Float32[Tensor, "batch outputs i j k"]
+Loss = Float32[Tensor, ""]
+
+
+def dice_cross_entropy(logits: Logits, targets: Targets, *, exclusive: bool) -> Loss:
+    """Return (1 - soft Dice) + cross-entropy; smaller is better, 0 is best.
+
+    Args:
+        logits: Of a network.
+        targets: 1 where an output should be on, 0 elsewhere.
+        exclusive: Whether outputs exclude each other, background first (softmax), or may overlap
+            (sigmoid).
+    """
+    scores = logits.float()
+    if exclusive:
+        log_probabilities = functional.log_softmax(scores, dim=1)
+        cross_entropy = -(targets * log_probabilities).sum(dim=1).mean()
+        dice = soft_dice(log_probabilities[:, 1:].exp(), targets[:, 1:])
+    else:
+        cross_entropy = functional.binary_cross_entropy_with_logits(scores, targets)
+        dice = soft_dice(scores.sigmoid(), targets)
+    return (1.0 - dice) + cross_entropy
+
+
+def soft_dice(probabilities: Targets, targets: Targets) -> Loss:
+    """Return the mean over outputs of the soft Dice of the whole batch, 0 to 1.
+
+    The batch is pooled: a patch without a structure then does not count as a total miss.
+    """
+    axes = (0, 2, 3, 4)
+    both = (probabilities * targets).sum(axes)
+    either = probabilities.sum(axes) + targets.sum(axes)
+    return ((2.0 * both + SMOOTH) / (either + SMOOTH)).mean()

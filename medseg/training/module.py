@@ -1,0 +1,98 @@
+"""One optimisation step, as a LightningModule."""
+
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+
+from medseg.data.patches import Batch
+from medseg.errors import UsageError
+from medseg.recipe import Plan
+from medseg.regions import patterns
+from medseg.task import Task
+from medseg.training.average import WeightAverage
+from medseg.training.losses import dice_cross_entropy
+from medseg.training.schedule import Progress, learning_rate
+
+
+class SegmentationModule(lightning.LightningModule):
+    """A network that learns a task as its plan says.
+
+    Every step seeds torch from the plan's seed and the step's number, so that dropout after a
+    resume is what it would have been, and no random state need be stored.
+    """
+
+    targets: Tensor
+
+    def __init__(self, network: nn.Module, task: Task, plan: Plan, progress: Progress) -> None:
+        super().__init__()
+        self.network = network
+        self.task = task
+        self.plan = plan
+        self.progress = progress
+        self.average = WeightAverage(network, plan.training.average)
+        self.register_buffer("targets", label_targets(task), persistent=False)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
+        """Return the loss of a batch.
+
+        Raises:
+            UsageError: The loss is not finite.
+        """
+        torch.manual_seed(self.plan.training.seed * 1_000_003 + self.global_step)
+        targets = self.targets[batch.labels].movedim(-1, 1)
+        loss = dice_cross_entropy(
+            self.network(batch.images), targets, exclusive=self.task.exclusive
+        )
+        if not torch.isfinite(loss):
+            raise UsageError(
+                f"the loss became {loss.item():g} at step {self.global_step}",
+                remedy="Lower the learning rate with --set training.learning_rate=0.0001",
+            )
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return AdamW; scales and biases are not decayed."""
+        settings = self.plan.training
+        parameters = list(self.network.parameters())
+        groups = [
+            {
+                "params": [p for p in parameters if p.ndim > 1],
+                "weight_decay": settings.weight_decay,
+            },
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=settings.learning_rate)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's
+        """Set the learning rate that the progress asks for."""
+        settings = self.plan.training
+        rate = learning_rate(
+            self.progress.fraction(self.global_step),
+            peak=settings.learning_rate,
+            warm_up=settings.warm_up,
+            decay=settings.decay,
+        )
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = rate
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what Lightning does not know: the averaged weights and the time used."""
+        checkpoint["medseg"] = {
+            "average": self.average.state_dict(),
+            "elapsed_seconds": self.progress.elapsed_seconds,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back."""
+        self.average.load_state_dict(checkpoint["medseg"]["average"])
+        self.progress.add_elapsed(checkpoint["medseg"]["elapsed_seconds"])
+
+
+def label_targets(task: Task) -> Float32[Tensor, "labels outputs"]:
+    """Return, for each label index, which outputs should be on; index 0 is background."""
+    values, table = patterns(task)
+    order = [values.index(0), *(values.index(label.value) for label in task.labels.values())]
+    return torch.from_numpy(table[order])

@@ -1,0 +1,174 @@
+"""A recipe and the data become a plan: spacing, patch and batch that fit the memory.
+
+Rules, in order:
+
+1. Spacing: the recipe's, else the task's, else the median of the data along each axis; where the
+   coarsest axis has more than three times the spacing of the finest, its tenth percentile
+   (nnU-Net's rule, so that thin slices are not thrown away).
+2. Size of the network: the recipe's options, else `base` on a GPU and `small` on a CPU.
+3. Patch: the median size of the data at that spacing, rounded up to a multiple of eight, at most
+   128 (GPU) or 96 (CPU) voxels along an axis.
+4. Batch: 2. While a step needs more than half of the free memory, the longest axis of the patch
+   is shortened by eight, down to 32; then the batch becomes 1. The need is measured: what the
+   network keeps for the backward pass on a small patch, per voxel.
+"""
+
+import math
+from typing import Final, Literal
+
+import numpy as np
+import psutil
+import torch
+from torch import nn
+
+from medseg import networks
+from medseg.errors import UsageError
+from medseg.recipe import NetworkChoice, Plan, Recipe
+from medseg.shapes import Shape, Spacing
+from medseg.task import Task
+from medseg.training.fingerprint import Fingerprint
+
+ANISOTROPY: Final = 3.0
+MULTIPLE: Final = 8
+SMALLEST_AXIS: Final = 32
+LARGEST_AXIS: Final = {"cuda": 128, "cpu": 96}
+MEMORY_SHARE: Final = 0.5
+STEPS_PER_EPOCH: Final = (25, 250)
+_PROBE: Final = 32
+
+
+def resolve(
+    recipe: Recipe, task: Task, data: Fingerprint, device: torch.device, *, cases: int
+) -> Plan:
+    """Decide everything the recipe leaves open.
+
+    Args:
+        recipe: May say `auto`.
+        task: What is segmented.
+        data: Sizes and spacings of the training cases.
+        device: Where training runs.
+        cases: Number of training cases.
+
+    Raises:
+        UsageError: The network does not exist or does not take an option.
+    """
+    spacing_mm = _spacing(recipe, task, data)
+    choice = _network(recipe, device)
+    patch, batch = _patch_and_batch(recipe, choice, task, data, spacing_mm, device)
+    low, high = STEPS_PER_EPOCH
+    steps = recipe.training.steps_per_epoch
+    return Plan(
+        network=choice,
+        patch=patch,
+        spacing_mm=spacing_mm,
+        windows=data.windows,
+        batch=batch,
+        steps_per_epoch=min(high, max(low, math.ceil(cases / batch))) if steps == "auto" else steps,
+        precision=_precision(recipe, device),
+        training=recipe.training,
+        inference=recipe.inference,
+    )
+
+
+def build_network(choice: NetworkChoice, task: Task) -> nn.Module:
+    """Build the network that `choice` names for the channels and regions of `task`.
+
+    Raises:
+        UsageError: It does not exist or does not take an option.
+    """
+    try:
+        return networks.build(
+            choice.name,
+            in_channels=len(task.channels),
+            out_channels=task.out_channels,
+            **choice.options,
+        )
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"network {choice.name} cannot be built: {error}",
+            remedy="Correct --network or --set network.options",
+        ) from error
+
+
+def bytes_per_voxel(network: nn.Module, channels: int) -> float:
+    """Measure what `network` keeps for the backward pass, per voxel of input, in float32."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    image = torch.zeros(1, channels, _PROBE, _PROBE, _PROBE)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = network(image)
+    del output
+    total = sum(size for place, size in kept.items() if place not in weights)
+    return total / _PROBE**3
+
+
+def _spacing(recipe: Recipe, task: Task, data: Fingerprint) -> Spacing:
+    if recipe.spacing_mm != "auto":
+        return recipe.spacing_mm
+    if task.spacing_mm is not None:
+        return task.spacing_mm
+    spacings = np.array(data.spacings_mm)
+    chosen = np.median(spacings, axis=0)
+    coarsest = int(chosen.argmax())
+    if chosen[coarsest] > ANISOTROPY * chosen.min():
+        chosen[coarsest] = np.percentile(spacings[:, coarsest], 10)
+    i, j, k = (round(float(length), 4) for length in chosen)
+    return (i, j, k)
+
+
+def _network(recipe: Recipe, device: torch.device) -> NetworkChoice:
+    choice = recipe.network
+    if choice.options:
+        return choice
+    size = "base" if device.type == "cuda" else "small"
+    return NetworkChoice(name=choice.name, options={"size": size})
+
+
+def _patch_and_batch(
+    recipe: Recipe,
+    choice: NetworkChoice,
+    task: Task,
+    data: Fingerprint,
+    spacing_mm: Spacing,
+    device: torch.device,
+) -> tuple[Shape, int]:
+    wanted = 2 if recipe.training.batch == "auto" else recipe.training.batch
+    if recipe.patch != "auto":
+        return recipe.patch, wanted
+    network = build_network(choice, task)
+    need = bytes_per_voxel(network, len(task.channels))
+    budget = MEMORY_SHARE * _free_bytes(device) / need
+    patch = _median_patch(data, spacing_mm, LARGEST_AXIS[device.type])
+    while math.prod(patch) * wanted > budget and max(patch) > SMALLEST_AXIS:
+        longest = patch.index(max(patch))
+        i, j, k = (size - MULTIPLE * (n == longest) for n, size in enumerate(patch))
+        patch = (i, j, k)
+    too_large = math.prod(patch) * wanted > budget and recipe.training.batch == "auto"
+    return patch, 1 if too_large else wanted
+
+
+def _median_patch(data: Fingerprint, spacing_mm: Spacing, largest: int) -> Shape:
+    extents_mm = np.array(data.shapes) * np.array(data.spacings_mm)
+    median = np.median(extents_mm / np.array(spacing_mm), axis=0)
+    i, j, k = (
+        min(largest, MULTIPLE * math.ceil(round(float(length), 3) / MULTIPLE)) for length in median
+    )
+    return (i, j, k)
+
+
+def _free_bytes(device: torch.device) -> float:
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    return float(psutil.virtual_memory().available)
+
+
+def _precision(recipe: Recipe, device: torch.device) -> Literal["float32", "bfloat16"]:
+    if recipe.training.precision != "auto":
+        return recipe.training.precision
+    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"

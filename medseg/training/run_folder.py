@@ -1,0 +1,210 @@
+"""The folder of a training run: what was asked for, how it went, and the model.
+
+| File | Holds |
+|---|---|
+| `run.json` | what was asked for: task, data, fold, network, settings |
+| `plan.yaml` | the resolved configuration |
+| `versions.json` | versions of Python and the packages used |
+| `split.json` | training and held-out cases |
+| `metrics.csv` | a row per epoch |
+| `curves.png` | the same as a picture |
+| `last.ckpt` | what `--resume` goes on from |
+| `bundle/` | the model |
+| `cache/` | prepared cases; removed when training ends |
+"""
+
+import csv
+import io
+import json
+import platform
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from medseg import __version__, files
+from medseg.data.cases import Case
+from medseg.data.folds import Split
+from medseg.errors import UsageError
+
+_PACKAGES: Final = ("torch", "monai", "pytorch-lightning", "nibabel", "numpy", "scipy")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked a training run for.
+
+    Attributes:
+        task: Name or path of the task.
+        data: Folder of the data.
+        network: Name of the network, or None for the default recipe's.
+        fold: Which fifth is held out, 0 to 4.
+        epochs: Overrides the recipe's, or None.
+        max_seconds: Time limit, or None.
+        device: auto, cpu or cuda.
+        settings: `key=value` overrides of the recipe.
+    """
+
+    task: str
+    data: str
+    network: str | None
+    fold: int
+    epochs: int | None
+    max_seconds: float | None
+    device: str
+    settings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside a run folder."""
+
+    path: Path
+
+    @property
+    def request(self) -> Path:
+        """What was asked for."""
+        return self.path / "run.json"
+
+    @property
+    def plan(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "plan.yaml"
+
+    @property
+    def split(self) -> Path:
+        """Training and held-out cases."""
+        return self.path / "split.json"
+
+    @property
+    def metrics(self) -> Path:
+        """A row per epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def curves(self) -> Path:
+        """The metrics as a picture."""
+        return self.path / "curves.png"
+
+    @property
+    def checkpoint(self) -> Path:
+        """What `--resume` goes on from."""
+        return self.path / "last.ckpt"
+
+    @property
+    def bundle(self) -> Path:
+        """The model."""
+        return self.path / "bundle"
+
+    @property
+    def cache(self) -> Path:
+        """Prepared cases."""
+        return self.path / "cache"
+
+
+def start(folder: RunFolder, request: Request) -> None:
+    """Make a new run folder and note what was asked for.
+
+    Raises:
+        UsageError: There is a run in that folder already.
+        OutputError: The folder cannot be written.
+    """
+    if folder.request.exists():
+        raise UsageError(
+            "there is a training run in this folder already",
+            where=folder.path,
+            remedy="Go on with it by --resume, or choose another folder with --out",
+        )
+    files.make_folder(folder.path)
+    files.write_text(folder.request, json.dumps(asdict(request), indent=2) + "\n")
+    versions = {name: metadata.version(name) for name in _PACKAGES}
+    versions |= {"python": platform.python_version(), "medseg": __version__}
+    files.write_text(folder.path / "versions.json", json.dumps(versions, indent=2) + "\n")
+
+
+def read_request(folder: RunFolder) -> Request:
+    """Read what a run was asked for.
+
+    Raises:
+        UsageError: There is no run, or its note is damaged.
+    """
+    try:
+        document = json.loads(folder.request.read_text(encoding="utf-8"))
+        return Request(**{**document, "settings": tuple(document["settings"])})
+    except FileNotFoundError as error:
+        raise UsageError(
+            "there is no training run to resume",
+            where=folder.path,
+            remedy="Name the folder of the run with --out",
+        ) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(
+            "is damaged", where=folder.request, remedy="Start a new run in another folder"
+        ) from error
+
+
+def append_metrics(path: Path, row: dict[str, float]) -> None:
+    """Add a row to the metrics; the first one brings the header."""
+    _write_metrics(path, [*read_metrics(path), row])
+
+
+def keep_metrics(path: Path, *, until_step: int) -> None:
+    """Drop the rows of later steps."""
+    rows = read_metrics(path)
+    kept = [row for row in rows if row["step"] <= until_step]
+    if len(kept) < len(rows):
+        _write_metrics(path, kept)
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """Read all rows of the metrics; none if there is no file yet."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def write_split(folder: RunFolder, parts: Split) -> None:
+    """Note which cases were trained on and which were held out."""
+    document = {
+        "training": [_described(case) for case in parts.training],
+        "held_out": [_described(case) for case in parts.held_out],
+    }
+    files.write_text(folder.split, json.dumps(document, indent=2) + "\n")
+
+
+def held_out_cases(folder: RunFolder) -> list[Case]:
+    """Return the cases that a run held out.
+
+    Raises:
+        UsageError: There is no run in the folder.
+    """
+    if not folder.split.is_file():
+        raise UsageError(
+            "there is no training run", where=folder.path, remedy="Name the folder of a run"
+        )
+    document = json.loads(folder.split.read_text(encoding="utf-8"))
+    return [
+        Case(
+            name=entry["name"],
+            images=tuple(Path(path) for path in entry["images"]),
+            label=Path(entry["label"]) if entry["label"] else None,
+        )
+        for entry in document["held_out"]
+    ]
+
+
+def _described(case: Case) -> dict[str, Any]:
+    return {
+        "name": case.name,
+        "images": [str(path.resolve()) for path in case.images],
+        "label": str(case.label.resolve()) if case.label else None,
+    }
+
+
+def _write_metrics(path: Path, rows: list[dict[str, float]]) -> None:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in rows)
+    files.write_text(path, buffer.getvalue())

@@ -1,0 +1,21 @@
+"""`medseg demo`, shortened."""
+
+import json
+
+import pytest
+
+from medseg.__main__ import run
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("home")
+def test_the_demo_leaves_what_it_promises(tmp_path, capsys):
+    folder = tmp_path / "demo"
+    (folder / "old").mkdir(parents=True)
+    assert run(["demo", "--out", str(folder), "--max-time", "5s"]) == 0
+    shown = capsys.readouterr().out
+    assert not (folder / "old").exists()
+    endings = sorted(path.name.split("_seg")[1] for path in (folder / "predictions").iterdir())
+    assert endings == [".nii.gz"] * 4 + [".seg.nrrd"] * 4
+    assert json.loads((folder / "scores" / "summary.json").read_text())["cases"] == 4
+    assert "For 3D Slicer" in shown

@@ -1,0 +1,100 @@
+"""`medseg train`, from the data to a scored prediction."""
+
+import json
+
+import nibabel
+import numpy as np
+import pytest
+
+from medseg.__main__ import run
+
+pytestmark = pytest.mark.usefixtures("home")
+
+SMALL = [
+    "network.options.features=12",
+    "network.options.depths=[1,1,1,1]",
+    "patch=[16,16,16]",
+    "training.steps_per_epoch=2",
+    "training.batch=1",
+    "training.validation_cases=1",
+]
+
+
+def _settings():
+    return [part for setting in SMALL for part in ("--set", setting)]
+
+
+def _train(*arguments):
+    return run(["train", *map(str, arguments)])
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "phantom data"
+    assert run(["phantom", str(folder), "--cases", "5", "--test-cases", "1"]) == 0
+    return folder
+
+
+@pytest.mark.slow
+def test_the_whole_line_runs(data, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert (
+        _train("--task", "phantom", "--data", data, "--out", out, "--epochs", 1, *_settings()) == 0
+    )
+    assert f"medseg predict SCAN --model {out}" in capsys.readouterr().out.replace("\n", " ")
+    predictions = tmp_path / "predictions"
+    assert run(["predict", "--held-out", str(out), "-o", str(predictions)]) == 0
+    assert len(list(predictions.iterdir())) == 1
+    arguments = ["--task", "phantom", "--reference", str(data / "labelsTr"), "--prediction"]
+    scores = ["--held-out", str(out), "-o", str(tmp_path / "scores")]
+    assert run(["evaluate", *arguments, str(predictions), *scores]) == 0
+    assert json.loads((tmp_path / "scores" / "summary.json").read_text())["cases"] == 1
+    # a second run in the same folder is refused, a resume of a finished one is not
+    assert _train("--task", "phantom", "--data", data, "--out", out, *_settings()) == 2
+    assert _train("--resume", "--out", out) == 0
+
+
+def test_without_a_task_it_names_where_to_look(capsys):
+    assert _train() == 2
+    assert "medseg tasks" in capsys.readouterr().err
+
+
+def test_without_data_it_says_where_they_come_from(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert _train("--task", "hippocampus") == 4
+    shown = capsys.readouterr().err
+    assert "Task04_Hippocampus from http://medicaldecathlon.com" in shown
+
+
+def test_data_are_found_where_the_environment_says(data, tmp_path, monkeypatch, capsys):
+    data.rename(tmp_path / "phantom")
+    monkeypatch.setenv("MEDSEG_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert _train("--task", "phantom", "--fold", 9) == 2
+    assert "there is no fold 9" in capsys.readouterr().err
+
+
+def test_a_resume_takes_nothing_but_the_folder(capsys):
+    assert _train("--resume", "--task", "phantom", "--out", "x") == 2
+    assert _train("--resume") == 2
+    assert "Name the run folder with --out" in capsys.readouterr().err
+
+
+def test_a_wrong_setting_is_refused_before_anything_is_made(data, tmp_path, capsys):
+    out = tmp_path / "run"
+    arguments = ("--task", "phantom", "--data", data, "--out", out)
+    assert _train(*arguments, "--set", "training.epoch=3") == 2
+    assert "training.epoch" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_label_values_that_the_task_lacks_stop_training(data, tmp_path, capsys):
+    path = data / "labelsTr" / "phantom_000.nii.gz"
+    image = nibabel.load(path)
+    voxels = np.asarray(image.dataobj).copy()
+    voxels[0, 0, 0] = 9
+    nibabel.save(nibabel.Nifti1Image(voxels, image.affine), path)
+    assert _train("--task", "phantom", "--data", data, "--out", tmp_path / "run") == 4
+    shown = capsys.readouterr().err
+    assert "phantom_000.nii.gz" in shown
+    assert "9" in shown

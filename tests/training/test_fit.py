@@ -1,0 +1,164 @@
+"""A run from beginning to end, and from where it was interrupted."""
+
+import json
+import signal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from medseg import bundle as bundles
+from medseg import model_list
+from medseg.errors import DataError, UsageError
+from medseg.training.fit import fit, resume
+from medseg.training.run_folder import RunFolder, read_metrics, start
+
+
+class Listener:
+    """Notes what it is told, and presses Ctrl-C after a step if asked to."""
+
+    def __init__(self, stop_after=None):
+        self.stop_after = stop_after
+        self.reports = []
+        self.stages = []
+
+    def on_case(self, stage, total):
+        self.stages.append((stage, total))
+
+    def on_plan(self, plan, split):
+        self.plan, self.split = plan, split
+
+    def on_step(self, report):
+        self.reports.append(report)
+        if report.step == self.stop_after:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _weights(folder):
+    return load_file(folder.bundle / "weights.safetensors")
+
+
+def _same(one, two):
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return RunFolder(tmp_path / "run with spaces")
+
+
+@pytest.fixture(scope="module")
+def whole_run(make_request, tmp_path_factory):
+    """A run of three epochs of two steps that nothing disturbed."""
+    folder = RunFolder(tmp_path_factory.mktemp("whole") / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDSEG_HOME", str(folder.path.parent / "home"))
+        outcome = fit(make_request(), folder, Listener())
+    return folder, outcome
+
+
+@pytest.mark.slow
+def test_the_run_folder_holds_all_that_it_promises(whole_run):
+    folder, outcome = whole_run
+    there = {path.name for path in folder.path.iterdir()}
+    assert there == {
+        "run.json",
+        "plan.yaml",
+        "versions.json",
+        "split.json",
+        "metrics.csv",
+        "curves.png",
+        "last.ckpt",
+        "bundle",
+    }
+    assert outcome.finished
+    assert [row["step"] for row in read_metrics(folder.metrics)] == [2, 4, 6]
+    assert bundles.read(folder.path).plan.patch == (16, 16, 16)
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(whole_run, make_request, folder):
+    fit(make_request(), folder, Listener())
+    assert _same(_weights(folder), _weights(whole_run[0]))
+
+
+@pytest.mark.slow
+def test_another_seed_gives_other_weights(whole_run, make_request, folder):
+    fit(make_request("training.seed=1"), folder, Listener())
+    assert not _same(_weights(folder), _weights(whole_run[0]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [3, 4])
+def test_a_resumed_run_ends_as_if_it_had_never_stopped(whole_run, make_request, folder, step):
+    listener = Listener(stop_after=step)
+    stopped = fit(make_request(), folder, listener)
+    assert not stopped.finished
+    assert listener.reports[-1].step == step + 1 or listener.reports[-1].step == step
+    assert resume(folder, Listener()).finished
+    assert _same(_weights(folder), _weights(whole_run[0]))
+    without_time = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(f.metrics)]
+        for f in (folder, whole_run[0])
+    ]
+    assert without_time[0] == without_time[1]
+
+
+@pytest.mark.slow
+def test_a_stopped_run_has_a_model_and_is_on_the_list(make_request, folder):
+    outcome = fit(make_request(), folder, Listener(stop_after=1))
+    assert not outcome.finished
+    assert model_list.places() == [outcome.bundle.folder.resolve()]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.slow
+def test_resuming_a_finished_run_changes_nothing(whole_run):
+    folder, _ = whole_run
+    before = _weights(folder)
+    assert resume(folder, Listener()).finished
+    assert _same(before, _weights(folder))
+
+
+@pytest.mark.slow
+def test_training_ends_when_its_time_is_up(make_request, folder):
+    listener = Listener()
+    outcome = fit(make_request(epochs=10_000, max_seconds=6.0), folder, listener)
+    assert outcome.finished
+    assert listener.reports[-1].fraction == 1.0
+    assert read_metrics(folder.metrics)[-1]["step"] == listener.reports[-1].step
+
+
+@pytest.mark.slow
+def test_bfloat16_trains_too(make_request, folder):
+    settings = ("training.precision=bfloat16", "training.decay=poly")
+    listener = Listener()
+    fit(make_request(*settings, epochs=1), folder, listener)
+    assert all(torch.isfinite(torch.tensor(report.loss)) for report in listener.reports)
+
+
+@pytest.mark.slow
+def test_held_out_cases_are_never_trained_on(whole_run):
+    split = json.loads((whole_run[0].path / "split.json").read_text())
+    names = {key: {case["name"] for case in cases} for key, cases in split.items()}
+    assert not names["training"] & names["held_out"]
+    assert len(names["training"] | names["held_out"]) == 6
+
+
+def test_resuming_nothing_is_refused(folder):
+    with pytest.raises(UsageError, match="no training run"):
+        resume(folder, Listener())
+
+
+def test_a_run_without_a_checkpoint_cannot_be_resumed(make_request, folder):
+    folder.path.mkdir()
+
+    start(folder, make_request())
+    with pytest.raises(UsageError, match="before its first checkpoint"):
+        resume(folder, Listener())
+
+
+def test_wrong_data_are_refused_before_training(make_request, tmp_path, folder):
+    with pytest.raises(DataError, match="no such folder"):
+        fit(make_request(data=tmp_path / "nowhere"), folder, Listener())
+    assert not folder.path.exists()

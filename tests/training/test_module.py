@@ -1,0 +1,67 @@
+"""One optimisation step."""
+
+import pytest
+import torch
+from torch import nn
+
+from medseg.data.patches import Batch
+from medseg.errors import UsageError
+from medseg.recipe import Inference, NetworkChoice, Plan, Training
+from medseg.training.module import SegmentationModule, label_targets
+from medseg.training.schedule import Progress
+
+
+@pytest.fixture
+def plan():
+    return Plan(
+        network=NetworkChoice(),
+        patch=(4, 4, 4),
+        spacing_mm=(1.0, 1.0, 1.0),
+        batch=1,
+        steps_per_epoch=1,
+        precision="float32",
+        training=Training(weight_decay=0.5),
+        inference=Inference(),
+    )
+
+
+def _module(task, plan, network=None):
+    network = network or nn.Conv3d(len(task.channels), task.out_channels, 1)
+    return SegmentationModule(network, task, plan, Progress(10, None))
+
+
+def test_targets_of_exclusive_regions_are_one_hot_with_background(hippocampus_task):
+    assert label_targets(hippocampus_task).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
+
+def test_targets_of_nested_regions_hold_all_of_them(phantom_task):
+    # rows: background, rim, mantle, inner; columns: whole, core, innermost
+    expected = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [1, 1, 1]]
+    assert label_targets(phantom_task).tolist() == expected
+
+
+def test_scales_and_biases_are_not_decayed(hippocampus_task, plan):
+    groups = _module(hippocampus_task, plan).configure_optimizers().param_groups
+    assert [group["weight_decay"] for group in groups] == [0.5, 0.0]
+    assert [len(group["params"]) for group in groups] == [1, 1]
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(hippocampus_task, plan):
+    module = _module(hippocampus_task, plan)
+    batch = Batch(torch.full((1, 1, 4, 4, 4), torch.nan), torch.zeros(1, 4, 4, 4, dtype=torch.long))
+    with pytest.raises(UsageError, match="Lower the learning rate"):
+        module.training_step(batch, 0)
+
+
+def test_the_loss_of_a_step_has_a_gradient(phantom_task, plan):
+    module = _module(phantom_task, plan)
+    batch = Batch(torch.randn(1, 2, 4, 4, 4), torch.randint(0, 4, (1, 4, 4, 4)))
+    module.training_step(batch, 0).backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in module.network.parameters())
+
+
+def test_dropout_is_the_same_in_the_same_step(phantom_task, plan):
+    network = nn.Sequential(nn.Conv3d(2, 3, 1), nn.Dropout(0.5))
+    module = _module(phantom_task, plan, network)
+    batch = Batch(torch.randn(1, 2, 4, 4, 4), torch.randint(0, 4, (1, 4, 4, 4)))
+    assert module.training_step(batch, 0) == module.training_step(batch, 0)

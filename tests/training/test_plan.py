@@ -1,0 +1,112 @@
+"""What a plan decides, by the rules it states."""
+
+import pytest
+import torch
+from torch import nn
+
+from medseg import recipe as recipes
+from medseg.errors import UsageError
+from medseg.recipe import NetworkChoice
+from medseg.training import plan as planning
+from medseg.training.fingerprint import Fingerprint
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def data():
+    return Fingerprint(
+        shapes=[(40, 60, 30), (36, 50, 34), (38, 52, 32)], spacings_mm=[(1.0, 1.0, 1.0)] * 3
+    )
+
+
+def _plan(data, task, *settings, cases=100):
+    settings = ("network.options.features=12", *settings)
+    return planning.resolve(recipes.read("default", settings), task, data, CPU, cases=cases)
+
+
+def test_the_patch_is_the_median_size_rounded_up_to_eight(data, hippocampus_task):
+    assert _plan(data, hippocampus_task).patch == (40, 56, 32)
+
+
+def test_the_patch_is_no_larger_than_the_limit(hippocampus_task):
+    large = Fingerprint(shapes=[(200, 40, 40)], spacings_mm=[(1.0, 1.0, 1.0)])
+    assert max(_plan(large, hippocampus_task).patch) <= planning.LARGEST_AXIS["cpu"]
+
+
+def test_little_memory_shortens_the_longest_axis_and_then_the_batch(
+    data, hippocampus_task, monkeypatch
+):
+    monkeypatch.setattr(planning, "_free_bytes", lambda _: 1.0)
+    plan = _plan(data, hippocampus_task)
+    assert max(plan.patch) == 32
+    assert plan.batch == 1
+
+
+def test_a_batch_that_was_asked_for_stays(data, hippocampus_task, monkeypatch):
+    monkeypatch.setattr(planning, "_free_bytes", lambda _: 1.0)
+    assert _plan(data, hippocampus_task, "training.batch=3").batch == 3
+
+
+def test_spacing_is_the_median_of_the_data(hippocampus_task):
+    data = Fingerprint(
+        shapes=[(40, 40, 40)] * 3, spacings_mm=[(1.0, 1.0, 1.0), (0.8, 0.9, 1.2), (0.7, 0.8, 1.3)]
+    )
+    assert _plan(data, hippocampus_task).spacing_mm == (0.8, 0.9, 1.2)
+
+
+def test_thick_slices_take_the_tenth_percentile(hippocampus_task):
+    data = Fingerprint(
+        shapes=[(200, 200, 10)] * 11, spacings_mm=[(1.0, 1.0, 5.0 + n) for n in range(11)]
+    )
+    assert _plan(data, hippocampus_task).spacing_mm == (1.0, 1.0, 6.0)
+
+
+def test_the_recipes_spacing_comes_first(data, hippocampus_task):
+    assert _plan(data, hippocampus_task, "spacing_mm=[2,2,2]").spacing_mm == (2.0, 2.0, 2.0)
+
+
+def test_the_tasks_spacing_comes_second(data, hippocampus_task):
+    task = hippocampus_task.model_copy(update={"spacing_mm": (1.5, 1.5, 1.5)})
+    assert _plan(data, task).spacing_mm == (1.5, 1.5, 1.5)
+
+
+@pytest.mark.parametrize(("cases", "steps"), [(4, 25), (100, 50), (5000, 250)])
+def test_an_epoch_sees_every_case_once_within_limits(data, hippocampus_task, cases, steps):
+    assert _plan(data, hippocampus_task, cases=cases).steps_per_epoch == steps
+
+
+def test_on_a_cpu_auto_precision_is_float32(data, hippocampus_task):
+    assert _plan(data, hippocampus_task).precision == "float32"
+    plan = _plan(data, hippocampus_task, "training.precision=bfloat16")
+    assert plan.precision == "bfloat16"
+
+
+def test_without_options_a_cpu_gets_the_small_network(data, hippocampus_task):
+    recipe = recipes.read("default", ("patch=[32,32,32]",))
+    plan = planning.resolve(recipe, hippocampus_task, data, CPU, cases=10)
+    assert plan.network.options == {"size": "small"}
+
+
+def test_an_unknown_network_is_refused_with_the_choices(hippocampus_task):
+    with pytest.raises(UsageError, match=r"choose from.*swin_unetr"):
+        planning.build_network(NetworkChoice(name="swinunetr"), hippocampus_task)
+
+
+def test_an_unknown_option_is_refused(hippocampus_task):
+    choice = NetworkChoice(name="swin_unetr", options={"colour": 3})
+    with pytest.raises(UsageError, match="colour"):
+        planning.build_network(choice, hippocampus_task)
+
+
+def test_what_a_network_keeps_is_counted_once_and_without_weights():
+    class Square(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(1))
+
+        def forward(self, image):
+            return (image * self.scale) ** 2
+
+    # kept per voxel: image (for the gradient of scale) and image * scale (for the square's)
+    assert planning.bytes_per_voxel(Square(), channels=1) == pytest.approx(8.0, rel=1e-3)

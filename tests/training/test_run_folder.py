@@ -1,0 +1,94 @@
+"""What a run folder notes."""
+
+import json
+
+import pytest
+
+from medseg.data.cases import Case
+from medseg.data.folds import Split
+from medseg.errors import UsageError
+from medseg.training.run_folder import (
+    Request,
+    RunFolder,
+    append_metrics,
+    held_out_cases,
+    keep_metrics,
+    read_metrics,
+    read_request,
+    start,
+    write_split,
+)
+
+
+@pytest.fixture
+def request_():
+    return Request(
+        task="phantom",
+        data="/data",
+        network=None,
+        fold=1,
+        epochs=None,
+        max_seconds=60.0,
+        device="cpu",
+        settings=("training.seed=3",),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return RunFolder(tmp_path / "mein Läuf")
+
+
+def test_what_was_asked_for_is_read_back(folder, request_):
+    start(folder, request_)
+    assert read_request(folder) == request_
+
+
+def test_versions_are_noted(folder, request_):
+    start(folder, request_)
+    versions = json.loads((folder.path / "versions.json").read_text())
+    assert {"python", "medseg", "torch", "monai"} <= set(versions)
+
+
+def test_a_second_run_in_the_folder_is_refused(folder, request_):
+    start(folder, request_)
+    with pytest.raises(UsageError, match="--resume"):
+        start(folder, request_)
+
+
+def test_resuming_nothing_is_refused(folder):
+    with pytest.raises(UsageError, match="no training run"):
+        read_request(folder)
+
+
+def test_a_damaged_note_is_refused(folder, request_):
+    start(folder, request_)
+    folder.request.write_text("{")
+    with pytest.raises(UsageError, match="damaged"):
+        read_request(folder)
+
+
+def test_metrics_are_appended_and_cut(tmp_path):
+    path = tmp_path / "metrics.csv"
+    assert read_metrics(path) == []
+    for step in (2, 4, 6):
+        append_metrics(path, {"step": step, "loss": 1 / step})
+    assert path.read_text().splitlines()[0] == "step,loss"
+    keep_metrics(path, until_step=4)
+    assert [row["step"] for row in read_metrics(path)] == [2, 4]
+    keep_metrics(path, until_step=0)
+    assert read_metrics(path) == []
+    append_metrics(path, {"step": 8, "loss": 0.5})
+    assert read_metrics(path) == [{"step": 8, "loss": 0.5}]
+
+
+def test_held_out_cases_are_read_back(folder, tmp_path):
+    here = Case("a", (tmp_path / "a.nii.gz",), tmp_path / "a_label.nii.gz")
+    there = Case("b", (tmp_path / "b.nii.gz",))
+    write_split(folder, Split(training=(here,), held_out=(there, here)))
+    assert held_out_cases(folder) == [there, here]
+
+
+def test_a_folder_without_a_run_holds_out_nothing(folder):
+    with pytest.raises(UsageError, match="no training run"):
+        held_out_cases(folder)
