@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import nibabel
 import numpy as np
 import pytest
@@ -13,6 +14,10 @@ from medseg import task as tasks
 from medseg.bundle import Bundle
 from medseg.recipe import Inference, NetworkChoice, Plan, Training
 from medseg.task import Task
+
+# The same examples in every run, however slow the machine is.
+hypothesis.settings.register_profile("medseg", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("medseg")
 
 _OPTIONS = {"features": 12, "depths": [1, 1, 1, 1], "window": 4}
 

@@ -83,8 +83,8 @@ def make_case(
     label_map = _label_map(whole, core, inner, places)
     brightness = _paint(anatomy, whole, label_map, places)
     for channel in range(2):
-        brightness[channel] *= 1 + 0.12 * _smooth(anatomy, places, shortest_mm=7, longest_mm=20)
-        brightness[channel] *= 1 + 0.25 * _smooth(anatomy, places, shortest_mm=50, longest_mm=90)
+        brightness[channel] *= 1 + 0.06 * _smooth(anatomy, places, shortest_mm=7, longest_mm=20)
+        brightness[channel] *= 1 + 0.08 * _smooth(anatomy, places, shortest_mm=50, longest_mm=90)
         brightness[channel] *= anatomy.uniform(0.4, 2.5)
     level = brightness.mean(axis=(1, 2, 3), keepdims=True)
     noisy = brightness + _NOISE * level * noise.standard_normal(brightness.shape)

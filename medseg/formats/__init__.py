@@ -65,7 +65,7 @@ def read(path: Path) -> Volume:
 
 def holds_dicom(folder: Path) -> bool:
     """Tell whether a file lies in `folder` that starts as DICOM files do."""
-    return any(_starts_as_dicom(path) for path in sorted(folder.iterdir()) if path.is_file())
+    return any(starts_as_dicom(path) for path in sorted(folder.iterdir()) if path.is_file())
 
 
 def as_numbers(voxels: np.ndarray, *, where: Path) -> np.ndarray:
@@ -114,7 +114,7 @@ def read_segmentation(path: Path, task: Task) -> Segmentation:
         raise DataError(
             f"has {volume.voxels.shape[0]} channels, but a label map has one",
             where=path,
-            remedy="Give the label map, not the scan",
+            remedy="Give a label map with one layer, such as the NIfTI file, and not the scan",
         )
     known = {0: "background"} | {label.value: name for name, label in task.labels.items()}
     unknown = [value for value in np.unique(volume.voxels[0]).tolist() if value not in known]
@@ -128,6 +128,7 @@ def read_segmentation(path: Path, task: Task) -> Segmentation:
     return Segmentation(volume.voxels[0].astype(label_map_dtype(task)), volume.grid, task)
 
 
-def _starts_as_dicom(path: Path) -> bool:
+def starts_as_dicom(path: Path) -> bool:
+    """Tell whether a file has the mark that DICOM files carry after 128 bytes."""
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"

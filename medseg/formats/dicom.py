@@ -130,8 +130,7 @@ def _tags(dictionary: Any) -> dict[str, str]:
 
 
 def _is_image(path: Path) -> bool:
-    content = path.read_bytes()
-    return content[128:132] == b"DICM" and _ROWS_TAG in content
+    return formats.starts_as_dicom(path) and _ROWS_TAG in path.read_bytes()
 
 
 def _slice(path: Path, header: dict[str, str], shape: tuple[int, int, int]) -> Slice:
@@ -225,7 +224,7 @@ def _pixels(part: Slice) -> Float32[np.ndarray, "columns rows"]:
 
     try:
         image = itk.imread(str(part.path), itk.F, imageio=itk.GDCMImageIO.New())
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         raise ImageError(
             "is damaged: its pixels cannot be read",
             where=part.path,

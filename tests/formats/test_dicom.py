@@ -149,3 +149,13 @@ def test_a_folder_tells_whether_it_holds_dicom(series, tmp_path):
     assert formats.holds_dicom(series)
     (tmp_path / "empty").mkdir()
     assert not formats.holds_dicom(tmp_path / "empty")
+
+
+def test_a_slice_that_is_lost_while_reading_is_named(series, monkeypatch):
+    def lose(slices, _folder):
+        (series / "c.dcm").unlink()
+        return slices
+
+    monkeypatch.setattr(dicom, "_one_series", lose)
+    with pytest.raises(ImageError, match=r"c\.dcm: is damaged: its pixels cannot be read"):
+        dicom.read(series)

@@ -267,7 +267,15 @@ def test_an_affine_that_is_no_place_is_refused(affine, tmp_path):
         nifti.read(tmp_path / "scan.nii")
 
 
-def test_scale_factors_that_overflow_are_refused_or_read_as_infinite(tmp_path):
+def test_scale_factors_that_are_no_numbers_are_refused(tmp_path):
+    raw = bytearray(scan(GEOMETRIES["identity"]).to_bytes())
+    raw[112:120] = struct.pack("<ff", 2.0, float("nan"))
+    (tmp_path / "scan.nii").write_bytes(bytes(raw))
+    with pytest.raises(ImageError, match=r"cannot be read: .*intercept"):
+        nifti.read(tmp_path / "scan.nii")
+
+
+def test_scale_factors_that_overflow_give_infinity(tmp_path):
     raw = bytearray(scan(GEOMETRIES["identity"], dtype=np.float32).to_bytes())
     raw[112:120] = struct.pack("<ff", 3e38, 0.0)
     (tmp_path / "scan.nii").write_bytes(bytes(raw))

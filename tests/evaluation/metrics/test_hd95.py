@@ -111,7 +111,7 @@ def test_masks_at_the_border_of_the_image_have_a_surface_there():
     assert value == pytest.approx(math.sqrt(12))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(both_masks, st.sampled_from(SPACINGS_MM))
 def test_it_agrees_with_brute_force(masks, spacing_mm):
     if masks[0].any() and masks[1].any():
@@ -123,9 +123,8 @@ def test_it_agrees_with_brute_force(masks, spacing_mm):
 @pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")
 @pytest.mark.parametrize("spacing_mm", SPACINGS_MM)
 @pytest.mark.parametrize("density", [0.02, 0.3, 0.8])
-def test_it_agrees_with_monai_within_the_image(rng, spacing_mm, density):
-    masks = np.zeros((2, 16, 15, 9), dtype=bool)
-    masks[:, 2:-2, 2:-2, 2:-2] = rng.random((2, 12, 11, 5)) < density
+def test_it_agrees_with_monai(rng, spacing_mm, density):
+    masks = rng.random((2, 12, 11, 5)) < density
     tensors = [torch.from_numpy(mask[None, None].astype(np.float32)) for mask in masks]
     expected = compute_hausdorff_distance(
         *tensors, include_background=True, percentile=95, spacing=list(spacing_mm)

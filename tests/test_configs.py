@@ -1,0 +1,81 @@
+"""Every shipped task and recipe is sound, and every task has its data card."""
+
+import importlib
+import importlib.util
+import re
+
+import pytest
+import torch
+import yaml
+from pydicom.sr.codedict import codes
+
+from medseg import resources
+from medseg import task as tasks
+
+CARDS = [name for name in resources.names("data_cards", ".md") if name != "TEMPLATE"]
+HAS_RECIPES = importlib.util.find_spec("medseg.recipe") is not None
+RECIPES = importlib.import_module("medseg.recipe").names() if HAS_RECIPES else []
+
+
+def front_matter(name):
+    text = (resources.folder("data_cards") / f"{name}.md").read_text(encoding="utf-8")
+    found = re.match(r"---\n(.*?)\n---\n(.+)", text, flags=re.DOTALL)
+    assert found, f"data_cards/{name}.md needs front matter and a text"
+    return yaml.safe_load(found[1])
+
+
+def test_every_task_has_its_data_card_and_every_card_its_task():
+    assert tasks.names() == CARDS
+
+
+@pytest.mark.parametrize("name", [*CARDS, "TEMPLATE"])
+def test_a_card_names_its_task_and_its_licence(name):
+    fields = front_matter(name)
+    assert fields["task"] == (name if name != "TEMPLATE" else "name_of_the_task")
+    assert fields["licence"]
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_a_task_parses_and_is_named_as_its_file(name):
+    assert tasks.read(name).name == name
+
+
+# What DICOM's own dictionary calls otherwise, or lacks.
+OTHER_WORDS = {
+    "49755003": "Morphologically Altered Structure",  # as 3D Slicer has it
+    "123037004": "Anatomical Structure",  # as 3D Slicer has it
+}
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_codes_mean_what_they_say(name):
+    task = tasks.read(name)
+    structures = [*task.labels.values(), *task.regions.values()]
+    written = {task.anatomic_region} | {
+        code
+        for structure in structures
+        for code in (structure.category, structure.code, structure.modifier)
+    }
+    for scheme, value, meaning in (code.split("^") for code in written if code):
+        if value in OTHER_WORDS:
+            assert meaning == OTHER_WORDS[value]
+        else:
+            keyword = meaning.title().replace(" ", "")
+            assert getattr(getattr(codes, scheme), keyword).value == value
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_structures_can_be_told_apart_by_colour(name):
+    colours = [label.colour for label in tasks.read(name).labels.values()]
+    assert len(set(colours)) == len(colours)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_parses_and_its_network_builds(name):
+    recipe = importlib.import_module("medseg.recipe").read(name)
+    networks = importlib.import_module("medseg.networks")
+    with torch.device("meta"):
+        network = networks.build(
+            recipe.network.name, in_channels=2, out_channels=3, **recipe.network.options
+        )
+    assert sum(weight.numel() for weight in network.parameters()) > 0
