@@ -32,7 +32,7 @@ def slabs(voxels: Array, shape: Shape, *, rows: int = SLAB_ROWS) -> Iterator[Arr
 
     Only one piece is held at a time, which keeps the export of many classes within memory.
     """
-    source = torch.from_numpy(np.ascontiguousarray(voxels))
+    source = torch.from_numpy(np.require(voxels, requirements=("C", "W")))
     length = source.shape[1]
     centres = (torch.arange(shape[0], dtype=torch.float64) + 0.5) * length / shape[0] - 0.5
     centres = centres.clamp(0, length - 1)
