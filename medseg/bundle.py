@@ -63,7 +63,7 @@ class Bundle:
             )
         except (ValueError, TypeError) as error:
             raise ModelError(
-                f"needs the network {self.plan.network.name}, which this medseg cannot build: {error}",
+                f"needs a {self.plan.network.name} that this medseg cannot build: {error}",
                 where=self.folder,
                 remedy="Use the version of medseg that trained it",
             ) from error
