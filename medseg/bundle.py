@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from medseg import __version__, files
 from medseg import recipe as recipes
 from medseg import task as tasks
-from medseg.errors import ModelError
+from medseg.errors import ModelError, UsageError
 from medseg.recipe import Plan
 from medseg.task import Task
 
@@ -46,24 +46,32 @@ class Bundle:
         """Build the network and load its weights; every weight must fit.
 
         Raises:
-            ModelError: The weights are damaged or belong to another network.
+            ModelError: This medseg lacks the network or one of its options, or the weights are
+                damaged or belong to another network.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from medseg import networks
 
-        network = networks.build(
-            self.plan.network.name,
-            in_channels=len(self.task.channels),
-            out_channels=self.task.out_channels,
-            **self.plan.network.options,
-        )
+        try:
+            network = networks.build(
+                self.plan.network.name,
+                in_channels=len(self.task.channels),
+                out_channels=self.task.out_channels,
+                **self.plan.network.options,
+            )
+        except (ValueError, TypeError) as error:
+            raise ModelError(
+                f"needs a {self.plan.network.name} that this medseg cannot build: {error}",
+                where=self.folder,
+                remedy="Use the version of medseg that trained it",
+            ) from error
         try:
             network.load_state_dict(load_file(self.folder / _WEIGHTS), strict=True)
         except (RuntimeError, OSError, SafetensorError) as error:
             raise ModelError(
-                f"does not fit {self.plan.network.name}: {str(error).splitlines()[0]}",
+                f"does not fit {self.plan.network.name}: {' '.join(str(error).split()):.200}",
                 where=self.folder / _WEIGHTS,
                 remedy="Copy the bundle anew from where it was trained",
             ) from error
@@ -100,7 +108,7 @@ def read(place: Path) -> Bundle:
     """Read the bundle in `place`, or in the run folder `place`, and verify every file.
 
     Raises:
-        ModelError: There is none, it was made by a newer medseg, or a file is missing or altered.
+        ModelError: There is none, it was made by another medseg, or a file is missing or altered.
     """
     folder = place / "bundle" if (place / "bundle" / MANIFEST).is_file() else place
     hashes = _hashes(folder)
@@ -114,11 +122,18 @@ def read(place: Path) -> Bundle:
             )
     task_text = (folder / _TASK).read_text(encoding="utf-8")
     plan_text = (folder / _PLAN).read_text(encoding="utf-8")
-    return Bundle(
-        folder,
-        task=tasks.parse(task_text, where=folder / _TASK),
-        plan=recipes.read_plan(plan_text, where=folder / _PLAN),
-    )
+    try:
+        return Bundle(
+            folder,
+            task=tasks.parse(task_text, where=folder / _TASK),
+            plan=recipes.read_plan(plan_text, where=folder / _PLAN),
+        )
+    except UsageError as error:  # unaltered, so that its maker wrote what this medseg cannot read
+        raise ModelError(
+            f"was made by another medseg: {error.what}",
+            where=error.where,
+            remedy="Use the version of medseg that trained it",
+        ) from error
 
 
 def _hashes(folder: Path) -> dict[str, str]:
@@ -132,16 +147,16 @@ def _hashes(folder: Path) -> dict[str, str]:
         )
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        newer = manifest["format"] > FORMAT
-        hashes = dict(manifest["sha256"])
+        if manifest["format"] > FORMAT:
+            raise ModelError(
+                f"was made by medseg {manifest.get('medseg')}, which is newer than {__version__}",
+                where=folder,
+                remedy="Update medseg with 'pip install --upgrade medseg'",
+            )
+        if manifest["format"] < FORMAT:
+            raise ValueError(f"there was never a format {manifest['format']}")
+        return dict(manifest["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
             "is damaged", where=path, remedy="Copy the bundle anew from where it was trained"
         ) from error
-    if newer:
-        raise ModelError(
-            f"was made by medseg {manifest.get('medseg')}, which is newer than {__version__}",
-            where=folder,
-            remedy="Update medseg with 'pip install --upgrade medseg'",
-        )
-    return hashes

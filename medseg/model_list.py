@@ -1,7 +1,7 @@
 """The models that were trained or installed on this machine, so that a user need not name one.
 
 One small file per model in the user's data folder says where its bundle lies. Models that were
-moved or deleted are passed over.
+moved or deleted are passed over, and so are entries that are damaged.
 """
 
 import hashlib
@@ -30,17 +30,14 @@ def add(bundle: Bundle) -> None:
         OutputError: The list cannot be written.
     """
     place = str(bundle.folder.resolve())
-    name = hashlib.sha256(place.encode()).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
     files.write_text(folder() / f"{name}.json", json.dumps({"bundle": place}) + "\n")
 
 
 def places() -> list[Path]:
     """Return the bundles on the list that are still there, sorted."""
-    listed = [
-        Path(json.loads(path.read_text(encoding="utf-8"))["bundle"])
-        for path in folder().glob("*.json")
-    ]
-    return sorted(place for place in listed if (place / MANIFEST).is_file())
+    listed = [_place(entry) for entry in folder().glob("*.json")]
+    return sorted(place for place in listed if place and (place / MANIFEST).is_file())
 
 
 def choose(model: Path | None) -> Bundle:
@@ -60,7 +57,15 @@ def choose(model: Path | None) -> Bundle:
     if len(known) > 1:
         listed = "\n".join(f"  --model {place}" for place in known)
         raise ModelError(
-            f"there are {len(known)} models on this machine",
-            remedy=f"Choose one:\n{listed}\n",
+            f"there are {len(known)} models on this machine:\n{listed}\nNone of them was chosen",
+            remedy="Name one with --model",
         )
     return read_bundle(known[0])
+
+
+def _place(entry: Path) -> Path | None:
+    """Read an entry of the list; one that is damaged must not make the others unusable."""
+    try:
+        return Path(json.loads(entry.read_text(encoding="utf-8"))["bundle"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

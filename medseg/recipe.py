@@ -6,24 +6,27 @@ and what a bundle keeps for inference.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medseg import resources
 from medseg.errors import UsageError
-from medseg.shapes import Spacing
 
 Auto = Literal["auto"]
 Positive = Annotated[int, Field(ge=1)]
+Amount = Annotated[float, Field(ge=0.0)]
+Length = Annotated[float, Field(gt=0.0)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Model = TypeVar("Model", bound=BaseModel)
 Patch = tuple[Positive, Positive, Positive]
+Spacing = tuple[Length, Length, Length]
+"""As in `medseg.shapes`, and checked."""
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class NetworkChoice(_Strict):
@@ -48,14 +51,14 @@ class Augmentation(_Strict):
         intensity_probability: How often each intensity change is made.
     """
 
-    rotate_degrees: float = 20.0
-    scale: float = 0.2
+    rotate_degrees: Amount = 20.0
+    scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
     geometry_probability: Probability = 0.3
     mirror_probability: Probability = 0.5
-    noise: float = 0.15
-    gamma: float = 1.4
-    brightness: float = 0.25
-    blur_voxels: float = 0.8
+    noise: Amount = 0.15
+    gamma: Annotated[float, Field(ge=1.0)] = 1.4
+    brightness: Amount = 0.25
+    blur_voxels: Amount = 0.8
     intensity_probability: Probability = 0.2
 
 
@@ -85,13 +88,13 @@ class Training(_Strict):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     warm_up: Probability = 0.05
     decay: Literal["cosine", "poly"] = "cosine"
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    weight_decay: Amount = 1e-2
     gradient_clip: Annotated[float, Field(gt=0)] = 1.0
     average: Annotated[float, Field(ge=0, lt=1)] = 0.995
     foreground: Probability = 0.5
     validation_cases: Positive = 8
     precision: Literal["float32", "bfloat16"] | Auto = "auto"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     augmentation: Augmentation = Augmentation()
 
 
@@ -160,6 +163,9 @@ class Plan(_Strict):
     inference: Inference
 
 
+_UNION_MEMBERS: Final = ("constrained-", "tuple[", "literal[")
+
+
 def names() -> list[str]:
     """Return the names of the recipes that come with medseg."""
     return resources.names("configs/recipes", ".yaml")
@@ -199,9 +205,9 @@ def read_plan(text: str, *, where: Path | str) -> Plan:
     """Make a plan of YAML text.
 
     Raises:
-        UsageError: A field is missing, unknown or wrong.
+        UsageError: The text is not YAML, or a field is missing, unknown or wrong.
     """
-    return _validated(Plan, yaml.safe_load(text), where=where)
+    return _validated(Plan, _parsed(text, where=where), where=where)
 
 
 def plan_text(plan: Plan) -> str:
@@ -225,15 +231,26 @@ def _apply(document: dict[str, Any], setting: str) -> None:
                 f"the setting {key!r} names nothing: {part} is a value",
                 remedy="See configs/recipes/default.yaml for what can be set",
             )
-    level[last] = _value(value)
+    level[last] = _value(value, setting)
 
 
-def _value(text: str) -> Any:
+def _value(text: str, setting: str) -> Any:
     """Read a value as YAML, and numbers such as 1e-3 too, which YAML takes for text."""
     try:
-        return float(text) if "e" in text.lower() else yaml.safe_load(text)
+        return float(text) if "e" in text.lower() else _parsed(text, where=setting)
     except ValueError:
+        return _parsed(text, where=setting)
+
+
+def _parsed(text: str, *, where: Path | str) -> Any:
+    try:
         return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(
+            f"is not YAML: {str(error).splitlines()[0]}",
+            where=where,
+            remedy="Close every bracket and quotation mark",
+        ) from error
 
 
 def _validated(kind: type[Model], document: Any, *, where: Path | str) -> Model:
@@ -241,9 +258,10 @@ def _validated(kind: type[Model], document: Any, *, where: Path | str) -> Model:
         return kind.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        # what pydantic calls the members of a union says nothing to a user
+        parts = [str(part) for part in first["loc"] if not str(part).startswith(_UNION_MEMBERS)]
         raise UsageError(
-            f"{place}: {first['msg']}, got {first['input']!r}",
+            f"{'.'.join(parts) or 'the whole'}: {first['msg']}, got {first['input']!r}",
             where=where,
             remedy="Correct that setting; configs/recipes/default.yaml shows them all",
         ) from error

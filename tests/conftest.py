@@ -1,6 +1,7 @@
 """What the tests share: random numbers, tasks, real data."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
@@ -10,6 +11,7 @@ import pytest
 
 from medseg import bundle as bundles
 from medseg import networks
+from medseg import recipe as recipes
 from medseg import task as tasks
 from medseg.bundle import Bundle
 from medseg.recipe import Inference, NetworkChoice, Plan, Training
@@ -94,8 +96,42 @@ def real_data() -> Path:
     return Path(folder)
 
 
+<<<<<<< HEAD
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many tests ran, and how many of them on real data."""
     done = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
     real = sum("real_data" in report.keywords for report in done)
     terminalreporter.write_line(f"{len(done)} tests ran, {real} of them on real data")
+=======
+@pytest.fixture(scope="session")
+def make_plan() -> Callable[..., Plan]:
+    """Plans for small images; any field can be given."""
+
+    def made(**changes: object) -> Plan:
+        fields = {
+            "network": {"name": "swin_unetr", "options": {"features": 12}},
+            "patch": (8, 8, 8),
+            "spacing_mm": (1.0, 1.0, 1.0),
+            "batch": 2,
+            "steps_per_epoch": 25,
+            "precision": "float32",
+            "training": recipes.Training(),
+            "inference": recipes.Inference(),
+        }
+        return Plan.model_validate(fields | changes)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def put() -> Callable[..., Path]:
+    """Writes a NIfTI file and returns its path; voxels of 1 mm unless an affine is given."""
+
+    def written(path: Path, voxels: np.ndarray, affine: np.ndarray | None = None) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = nibabel.Nifti1Image(voxels, np.eye(4) if affine is None else affine)
+        image.to_filename(path)
+        return path
+
+    return written
+>>>>>>> tests

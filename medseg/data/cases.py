@@ -41,7 +41,8 @@ def read_image(case: Case, task: Task) -> Volume:
         _check_usable(volume, path)
         if not volume.grid.matches(volumes[0].grid):
             raise ImageError(
-                f"lies on another grid than {case.images[0].name}",
+                f"lies on another grid than {case.images[0].name}: {_described(volume.grid)},"
+                f" against {_described(volumes[0].grid)}",
                 where=path,
                 remedy="Resample the channels of a case onto one grid first",
             )
@@ -62,9 +63,8 @@ def read_labels(case: Case, task: Task, grid: Grid) -> LabelMap:
     labels = formats.read_segmentation(case.label, task)
     if not labels.grid.matches(grid):
         raise DataError(
-            f"lies on another grid than its image: {labels.grid.shape} voxels of"
-            f" {_rounded(labels.grid.spacing_mm)} mm against {grid.shape} of"
-            f" {_rounded(grid.spacing_mm)} mm",
+            f"lies on another grid than its image: {_described(labels.grid)},"
+            f" against {_described(grid)}",
             where=case.label,
             remedy="Resample the label map onto the image (nearest neighbour), or mend its header",
         )
@@ -106,6 +106,8 @@ def _check_channels(found: int, case: Case, task: Task) -> None:
         )
 
 
-def _rounded(spacing_mm: tuple[float, float, float]) -> tuple[float, float, float]:
-    i, j, k = (round(length, 3) for length in spacing_mm)
-    return (i, j, k)
+def _described(grid: Grid) -> str:
+    spacing_mm = tuple(round(length, 3) for length in grid.spacing_mm)
+    corners = np.array([[0, 0, 0, 1], [*(length - 1 for length in grid.shape), 1]])
+    first, last = (tuple(np.round(corner, 2).tolist()) for corner in corners @ grid.affine[:3].T)
+    return f"{grid.shape} voxels of {spacing_mm} mm from {first} to {last}"

@@ -2,8 +2,9 @@
 
 MR has no unit, so that each channel is normalised by itself: clipped to the 0.5th and 99.5th
 percentile of its voxels that are not zero (a skull-stripped scan is zero outside), then shifted
-and scaled to mean 0 and standard deviation 1 over the same voxels. CT has one: Hounsfield units
-are clipped, shifted and scaled by the statistics of the labelled voxels of the training set.
+and scaled to mean 0 and standard deviation 1 over the same voxels; zero is shifted and scaled
+with them. CT has one: Hounsfield units are clipped, shifted and scaled by the statistics of the
+labelled voxels of the training set.
 
 Source: Isensee et al. 2021, nnU-Net, https://doi.org/10.1038/s41592-020-01008-z, supplement;
 the clipping of MR is ours.
@@ -20,13 +21,14 @@ from medseg.task import Task
 
 CLIPPED_PERCENTILES: Final = (0.5, 99.5)
 _SMALLEST_DEVIATION: Final = 1e-8
+"""Below this, in HU or as a part of the mean, values count as alike: one cannot divide by it."""
 
 
 def normalise(voxels: Voxels, task: Task, windows: dict[str, Window]) -> Image:
     """Bring every channel to its scale.
 
     Args:
-        voxels: The channels of a scan, finite, in the task's order.
+        voxels: The channels of a scan, finite and not constant, in the task's order.
         task: Names the channels and their modalities.
         windows: For each CT channel, the statistics of the training set.
     """
@@ -56,10 +58,11 @@ def _by_window(channel: Shaped[np.ndarray, "i j k"], scale: Window) -> Float32[n
 
 def _by_itself(channel: Shaped[np.ndarray, "i j k"]) -> Float32[np.ndarray, "i j k"]:
     values = channel.astype(np.float64)  # float32 sums lose digits at intensities of a million
-    inside = values[values != 0]
-    lower, upper = np.percentile(inside, CLIPPED_PERCENTILES)
-    inside = np.clip(inside, lower, upper)
-    deviation = max(inside.std(), _SMALLEST_DEVIATION)
-    return ((np.clip(values, min(lower, 0.0), upper) - inside.mean()) / deviation).astype(
-        np.float32
-    )
+    is_inside = values != 0
+    lower, upper = np.percentile(values[is_inside], CLIPPED_PERCENTILES)
+    inside = np.clip(values[is_inside], lower, upper)
+    mean, deviation = inside.mean(), inside.std()
+    if deviation < _SMALLEST_DEVIATION * abs(mean):  # two values, as in a mask
+        deviation = abs(mean)
+    values[is_inside] = inside
+    return ((values - mean) / deviation).astype(np.float32)

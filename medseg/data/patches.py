@@ -112,7 +112,8 @@ def crop(voxels: np.ndarray, start: np.ndarray, patch: Shape) -> np.ndarray:
     result = np.zeros((len(voxels), *patch), dtype=voxels.dtype)
     source, target = [slice(None)], [slice(None)]
     for begin, length, extent in zip(start, patch, voxels.shape[1:], strict=True):
-        low, high = max(int(begin), 0), min(int(begin) + length, extent)
+        low = max(int(begin), 0)
+        high = max(low, min(int(begin) + length, extent))
         source.append(slice(low, high))
         target.append(slice(low - int(begin), high - int(begin)))
     result[tuple(target)] = voxels[tuple(source)]

@@ -52,7 +52,7 @@ def prepare(volume: Volume, task: Task, plan: Plan) -> Prepared:
 
 def prepare_labels(
     label_map: LabelMap, grid: Grid, task: Task, plan: Plan
-) -> Shaped[np.ndarray, "i j k"]:
+) -> Shaped[np.ndarray, "a b c"]:
     """Orient and resample a label map like its scan; returns label indices.
 
     Index 0 is background and index n is the n-th label of the task. A voxel gets the label that

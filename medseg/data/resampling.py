@@ -18,21 +18,22 @@ from medseg.shapes import Shape
 SLAB_ROWS: Final = 16
 
 Array = Float32[np.ndarray, "channels i j k"]
+Resampled = Float32[np.ndarray, "channels a b c"]
 
 
-def resample(voxels: Array, shape: Shape) -> Array:
+def resample(voxels: Array, shape: Shape) -> Resampled:
     """Resample every channel to `shape`."""
     if voxels.shape[1:] == shape:
         return voxels
     return np.concatenate(list(slabs(voxels, shape)), axis=1)
 
 
-def slabs(voxels: Array, shape: Shape, *, rows: int = SLAB_ROWS) -> Iterator[Array]:
+def slabs(voxels: Array, shape: Shape, *, rows: int = SLAB_ROWS) -> Iterator[Resampled]:
     """Yield the result of `resample` in pieces of `rows` planes along i.
 
     Only one piece is held at a time, which keeps the export of many classes within memory.
     """
-    source = torch.from_numpy(np.ascontiguousarray(voxels))
+    source = torch.from_numpy(np.require(voxels, requirements=("C", "W")))
     length = source.shape[1]
     centres = (torch.arange(shape[0], dtype=torch.float64) + 0.5) * length / shape[0] - 0.5
     centres = centres.clamp(0, length - 1)

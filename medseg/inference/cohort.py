@@ -1,5 +1,6 @@
 """Many scans in one go: what they are called, and going on past a bad one."""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -33,31 +34,21 @@ def plan_jobs(inputs: list[Path], out: Path | None, suffix: str) -> list[Job]:
 
     Args:
         inputs: Files, and folders whose images are all taken; segmentations that lie beside
-            their scan are not.
+            their scan are not. A folder of DICOM slices is one scan.
         out: The output file (one scan only) or folder; None puts each beside its scan.
         suffix: Ending of the output files, such as `.nii.gz`.
 
     Raises:
         ImageError: There is no such file, or a folder holds no image.
-        UsageError: One output file for several scans, or an output that is one of the scans.
+        UsageError: One output file for several scans, an output file of another format, or an
+            output that is one of the scans.
     """
-    images = [image for path in inputs for image in _images(path)]
-    if out is not None and out.name.lower().endswith(suffix):
-        if len(images) > 1:
-            raise UsageError(
-                f"{len(images)} scans cannot go into the one file {out}",
-                remedy="Name a folder with -o",
-            )
-        outputs = [out]
-    else:
-        stems = _distinct_stems(images, beside=out is None)
-        folders = [out if out is not None else image.parent for image in images]
-        outputs = [
-            folder / (stem + ENDING + suffix) for folder, stem in zip(folders, stems, strict=True)
-        ]
-    sources = {image.resolve() for image in images}
+    found = [image for path in inputs for image in _images(path)]
+    images = list({image.absolute(): image for image in found}.values())
+    outputs = _outputs(images, out, suffix)
+    sources = {_as_any_system_sees(image) for image in images}
     for output in outputs:
-        if output.resolve() in sources:
+        if _as_any_system_sees(output) in sources:
             raise UsageError(
                 f"the output {output} is one of the scans", remedy="Name another place with -o"
             )
@@ -75,14 +66,42 @@ def run(jobs: Iterable[Job], work: Callable[[Job], None]) -> Iterator[Failure | 
             yield job
 
 
+def _outputs(images: list[Path], out: Path | None, suffix: str) -> list[Path]:
+    if out is None or out.is_dir() or not formats.suffix_of(out):
+        stems = _distinct_stems(images, beside=out is None)
+        folders = [out if out is not None else image.parent for image in images]
+        return [
+            folder / (stem + ENDING + suffix) for folder, stem in zip(folders, stems, strict=True)
+        ]
+    if not out.name.lower().endswith(suffix):
+        raise UsageError(
+            f"the output {out} does not end in {suffix}",
+            remedy=f"Name a file that ends in {suffix}",
+        )
+    if len(images) > 1:
+        raise UsageError(
+            f"{len(images)} scans cannot go into the one file {out}", remedy="Name a folder with -o"
+        )
+    return [out]
+
+
+def _as_any_system_sees(path: Path) -> str:
+    """Return a key that is equal for two names that macOS or Windows may hold for one file."""
+    return str(path.resolve()).casefold()
+
+
 def _images(path: Path) -> list[Path]:
     if not path.exists():
         raise ImageError("there is no such file or folder", where=path, remedy="Check the path")
     if not path.is_dir():
         return [path]
-    images = sorted(file for file in path.iterdir() if file.is_file() and formats.suffix_of(file))
-    stems = {formats.stem(image) for image in images}
-    scans = [image for image in images if not _is_result(formats.stem(image), stems)]
+    if formats.holds_dicom(path):
+        return [path.resolve()]  # so that even `.` has a name and a place beside it
+    files = sorted(file for file in path.iterdir() if file.is_file() and formats.suffix_of(file))
+    names = {file.name for file in files}
+    images = [file for file in files if not _is_header(file.name, names)]
+    bases = names | {formats.stem(image) for image in images}
+    scans = [image for image in images if not _is_result(formats.stem(image), bases)]
     if not scans:
         raise ImageError(
             "holds no image",
@@ -92,29 +111,42 @@ def _images(path: Path) -> list[Path]:
     return scans
 
 
-def _is_result(stem: str, stems: set[str]) -> bool:
-    return stem.endswith(ENDING) and stem.removesuffix(ENDING) in stems
+def _is_header(name: str, names: set[str]) -> bool:
+    """Tell whether `name` is the header of another file, as in a pair of `.hdr` and `.img`."""
+    stem = name.removesuffix(".gz").removesuffix(".hdr")
+    return stem != name.removesuffix(".gz") and bool({stem + ".img", stem + ".img.gz"} & names)
+
+
+def _is_result(stem: str, bases: set[str]) -> bool:
+    return stem.endswith(ENDING) and stem.removesuffix(ENDING) in bases
 
 
 def _distinct_stems(images: list[Path], *, beside: bool) -> list[str]:
     """Return a name for each image; those that would meet in one folder get longer ones."""
-    stems = [formats.stem(image) for image in images]
     places = [image.parent.resolve() if beside else None for image in images]
-    stems = _lengthened(
-        stems,
-        places,
-        [
-            f"{image.resolve().parent.name}_{stem}"
-            for image, stem in zip(images, stems, strict=True)
-        ],
-    )
-    numbered = [f"{stem}_{number + 1}" for number, stem in enumerate(stems)]
-    return _lengthened(stems, places, numbered)
+    parents = ["" if beside else f"{image.resolve().parent.name}_" for image in images]
+    stems = [formats.stem(image) for image in images]
+    for longer in (stems, [image.name for image in images]):
+        names = [parent + name for parent, name in zip(parents, longer, strict=True)]
+        stems = _lengthened(stems, places, names)
+    return _numbered(stems, places)
 
 
 def _lengthened(stems: list[str], places: list[Path | None], longer: list[str]) -> list[str]:
-    seen = Counter(zip(places, (stem.lower() for stem in stems), strict=True))
+    seen = Counter(zip(places, (stem.casefold() for stem in stems), strict=True))
     return [
-        long if seen[place, stem.lower()] > 1 else stem
+        long if seen[place, stem.casefold()] > 1 else stem
         for stem, place, long in zip(stems, places, longer, strict=True)
     ]
+
+
+def _numbered(stems: list[str], places: list[Path | None]) -> list[str]:
+    """Add a number to each name that an earlier one of its folder has already."""
+    taken: set[tuple[Path | None, str]] = set()
+    distinct = []
+    for stem, place in zip(stems, places, strict=True):
+        candidates = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
+        free = next(name for name in candidates if (place, name.casefold()) not in taken)
+        taken.add((place, free.casefold()))
+        distinct.append(free)
+    return distinct

@@ -72,7 +72,8 @@ def patch_starts(extent: Shape, patch: Shape, overlap: float) -> list[Shape]:
     """
     axes = []
     for length, size in zip(extent, patch, strict=True):
-        gaps = math.ceil((length - size) / max(1, math.floor(size * (1 - overlap))))
+        step = max(1, math.floor(size * (1 - overlap) + 1e-9))  # 10 * (1 - 0.8) is below 2
+        gaps = math.ceil((length - size) / step)
         axes.append([round((length - size) * n / gaps) for n in range(gaps + 1)] if gaps else [0])
     return [(i, j, k) for i, j, k in itertools.product(*axes)]
 
@@ -80,10 +81,13 @@ def patch_starts(extent: Shape, patch: Shape, overlap: float) -> list[Shape]:
 def _forward(
     network: nn.Module, patches: Float32[Tensor, "batch channels i j k"], precision: torch.dtype
 ) -> Float[Tensor, "batch outputs i j k"]:
+    mixed = precision != torch.float32
     with (
         torch.inference_mode(),
         torch.autocast(
-            patches.device.type, dtype=torch.bfloat16, enabled=precision != torch.float32
+            patches.device.type,
+            dtype=precision if mixed else None,
+            enabled=mixed,
         ),
     ):
         return network(patches)

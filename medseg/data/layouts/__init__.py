@@ -4,13 +4,14 @@ A module offers `cases(root, task)`, which lists the labelled cases of a folder.
 """
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import medseg.data.layouts as this_package
 from medseg import registry
 from medseg.data.cases import Case
-from medseg.errors import DataError
+from medseg.errors import DataError, UsageError
 from medseg.task import Task
 
 
@@ -50,8 +51,16 @@ def cases(root: Path, task: Task) -> list[Case]:
     """List the labelled cases of `task` below `root`, sorted by name.
 
     Raises:
-        DataError: The folder is missing or empty, or lacks something its layout needs.
+        DataError: The folder is missing or empty, lacks something its layout needs, or two cases
+            in it have one name.
+        UsageError: The task names a layout that does not exist.
     """
+    known = registry.names(this_package)
+    if task.layout not in known:
+        raise UsageError(
+            f"task {task.name} names the layout {task.layout!r}, which does not exist",
+            remedy=f"Choose one of {', '.join(known)}",
+        )
     if not root.is_dir():
         raise DataError("there is no such folder", where=root, remedy="Check the path of --data")
     layout = registry.load(this_package, task.layout)
@@ -59,5 +68,10 @@ def cases(root: Path, task: Task) -> list[Case]:
     if not found:
         raise DataError(
             "holds no labelled cases", where=root, remedy=f"Give data in {task.layout} layout"
+        )
+    repeated = [name for name, count in Counter(case.name for case in found).items() if count > 1]
+    if repeated:
+        raise DataError(
+            f"holds several cases called {repeated[0]}", where=root, remedy="Rename or remove one"
         )
     return found

@@ -47,7 +47,7 @@ def _folder(root: Path) -> Path:
 def _description(path: Path) -> dict[str, Any]:
     try:
         description = json.loads(path.read_text(encoding="utf-8-sig"))
-        listed = [(entry["image"], entry["label"]) for entry in description["training"]]
+        listed = [(Path(entry["image"]), Path(entry["label"])) for entry in description["training"]]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             "is not a Decathlon description with a 'training' list of images and labels",
@@ -61,7 +61,14 @@ def _description(path: Path) -> dict[str, Any]:
 
 def _check_labels(description: dict[str, Any], task: Task, path: Path) -> None:
     known = {label.value for label in task.labels.values()}
-    values = {int(value) for value in description.get("labels", {})} - {0}
+    try:
+        values = {int(value) for value in description.get("labels", {})} - {0}
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            'has \'labels\' that are not of the form {"1": "name"}',
+            where=path,
+            remedy="Write each label's value before its name",
+        ) from error
     if not values <= known:
         raise DataError(
             f"names the label values {sorted(values)}, but task {task.name} knows {sorted(known)}",

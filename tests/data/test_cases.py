@@ -1,0 +1,159 @@
+import numpy as np
+import pytest
+
+from medseg.data.cases import Case, read_image, read_labels
+from medseg.errors import DataError, ImageError
+from medseg.volume import Grid
+
+SHAPE = (4, 5, 6)
+
+
+@pytest.fixture
+def voxels(rng):
+    return rng.normal(size=SHAPE).astype(np.float32)
+
+
+@pytest.fixture
+def read(tmp_path, put, phantom_task):
+    """Writes each channel to its own file and reads the case."""
+
+    def done(*channels, affines=(None, None)):
+        files = [
+            put(tmp_path / f"channel_{n}.nii.gz", channel, affine)
+            for n, (channel, affine) in enumerate(zip(channels, affines, strict=False))
+        ]
+        return read_image(Case("a", tuple(files)), phantom_task)
+
+    return done
+
+
+def refused(error, text):
+    """Expect `error`, naming a file, and check that a remedy follows."""
+    return pytest.raises(error, match=rf"\.nii\.gz: .*{text}.*\. [A-Z][^.]+\.$")
+
+
+def test_one_file_per_channel_and_one_file_with_all_are_the_same(read, voxels):
+    apart = read(voxels, voxels + 1)
+    together = read(np.stack([voxels, voxels + 1], axis=3))
+    np.testing.assert_array_equal(apart.voxels, np.stack([voxels, voxels + 1]))
+    np.testing.assert_array_equal(together.voxels, apart.voxels)
+    assert apart.grid.shape == SHAPE
+
+
+def test_channels_may_differ_in_type(read, voxels):
+    numbers = np.arange(120, dtype=np.int16).reshape(SHAPE)
+    np.testing.assert_array_equal(read(voxels, numbers).voxels[1], numbers)
+
+
+@pytest.mark.parametrize(("count", "found"), [(1, "1 channel"), (3, "3 channels")])
+def test_a_wrong_number_of_channels_is_refused(read, voxels, count, found):
+    wanted = f"has {found}, but task phantom needs 2: first, second"
+    with refused(ImageError, wanted):
+        read(np.stack([voxels] * count, axis=3))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_voxels_that_are_not_finite_are_refused(read, voxels, value):
+    broken = voxels.copy()
+    broken[1, 2, 3:5] = value
+    with refused(ImageError, r"holds 2 voxels that are NaN or infinite \(channel 2\)"):
+        read(np.stack([voxels, broken], axis=3))
+
+
+@pytest.mark.parametrize("value", [0, 1.5, 1e30])
+def test_a_constant_image_is_refused(read, voxels, value):
+    with refused(ImageError, rf"constant: every voxel is {value:g}".replace("+", r"\+")):
+        read(voxels, np.full(SHAPE, value, dtype=np.float32))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_single_slice_is_refused(read, voxels, axis):
+    with refused(ImageError, "single slice"):
+        read(voxels.take([0], axis=axis))
+
+
+def test_channels_of_different_shapes_are_refused(read, voxels):
+    with refused(ImageError, r"another grid than channel_0\.nii\.gz: \(3, 5, 6\) voxels"):
+        read(voxels, voxels[1:])
+
+
+def test_channels_at_different_places_are_refused(read, voxels):
+    moved = np.eye(4)
+    moved[0, 3] = 2.0
+    with refused(ImageError, r"from \(2\.0, 0\.0, 0\.0\) .* against .* from \(0\.0, 0\.0, 0\.0\)"):
+        read(voxels, voxels, affines=(None, moved))
+
+
+def test_a_rounding_of_the_header_is_no_different_place(read, voxels):
+    moved = np.eye(4)
+    moved[0, 3] = 1e-4
+    assert read(voxels, voxels, affines=(None, moved)).grid.shape == SHAPE
+
+
+def test_a_damaged_and_a_missing_file_are_refused(tmp_path, phantom_task):
+    (tmp_path / "a.nii.gz").write_bytes(b"no image")
+    with refused(ImageError, "cannot be read"):
+        read_image(Case("a", (tmp_path / "a.nii.gz",)), phantom_task)
+    with refused(ImageError, "there is no such file"):
+        read_image(Case("b", (tmp_path / "b.nii.gz",)), phantom_task)
+
+
+@pytest.fixture
+def read_map(tmp_path, put, phantom_task):
+    """Writes a label map and reads it for a scan of 1 mm voxels."""
+
+    def done(label_map, affine=None):
+        path = put(tmp_path / "label.nii.gz", label_map, affine)
+        case = Case("a", (tmp_path / "a.nii.gz",), label=path)
+        return read_labels(case, phantom_task, Grid(SHAPE, np.eye(4)))
+
+    return done
+
+
+@pytest.fixture
+def label_map():
+    label_map = np.zeros(SHAPE, dtype=np.uint8)
+    label_map[1, 2] = (0, 1, 2, 4, 4, 0)
+    return label_map
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64])
+def test_labels_of_any_type_are_read(read_map, label_map, dtype):
+    np.testing.assert_array_equal(read_map(label_map.astype(dtype)), label_map)
+
+
+@pytest.mark.parametrize(("value", "shown"), [(3, "3"), (255, "255"), (0.5, r"0\.5")])
+def test_a_value_that_is_no_label_is_refused(read_map, label_map, value, shown):
+    label_map = label_map.astype(np.float32)
+    label_map[0, 0, 0] = value
+    with refused(DataError, f"holds the value {shown}, which is no label of task phantom"):
+        read_map(label_map)
+
+
+def test_labels_of_another_shape_are_refused(read_map, label_map):
+    with refused(DataError, r"another grid than its image: \(4, 5, 5\) voxels .* \(4, 5, 6\)"):
+        read_map(label_map[:, :, 1:])
+
+
+def test_labels_elsewhere_in_the_patient_are_refused_with_both_places(read_map, label_map):
+    flipped = np.diag([-1.0, 1.0, 1.0, 1.0])
+    places = r"to \(-3\.0, 4\.0, 5\.0\), against .* to \(3\.0, 4\.0, 5\.0\)"
+    with refused(DataError, places):
+        read_map(label_map, flipped)
+
+
+def test_labels_with_channels_are_refused(read_map, label_map):
+    with refused(DataError, "has 2 channels"):
+        read_map(np.stack([label_map] * 2, axis=3))
+
+
+def test_a_missing_label_map_is_refused(tmp_path, phantom_task):
+    case = Case("a", (tmp_path / "a.nii.gz",))
+    with pytest.raises(DataError, match=r"^a: has no label map\. Add it"):
+        read_labels(case, phantom_task, Grid(SHAPE, np.eye(4)))
+
+
+def test_a_label_map_that_is_not_there_is_refused(tmp_path, phantom_task):
+    case = Case("a", (tmp_path / "a.nii.gz",), label=tmp_path / "label.nii.gz")
+    with refused(ImageError, "there is no such file"):
+        read_labels(case, phantom_task, Grid(SHAPE, np.eye(4)))

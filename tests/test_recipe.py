@@ -1,0 +1,152 @@
+import pytest
+import yaml
+
+from medseg import recipe as recipes
+from medseg.errors import UsageError
+from medseg.recipe import Augmentation, Inference, Recipe, Training
+
+
+def test_the_default_recipe_says_what_the_code_says():
+    assert recipes.read("default") == Recipe()
+
+
+def test_the_default_recipe_shows_every_field():
+    document = yaml.safe_load(yaml.safe_dump(recipes.read("default").model_dump(mode="json")))
+    text = (recipes.resources.folder("configs/recipes") / "default.yaml").read_text()
+    assert yaml.safe_load(text) == document
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_that_comes_with_medseg_is_valid(name):
+    assert isinstance(recipes.read(name), Recipe)
+
+
+def test_a_recipe_that_does_not_exist_is_refused():
+    with pytest.raises(UsageError, match=r"no recipe 'magic'\. Choose one of .*default"):
+        recipes.read("magic")
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("training.learning_rate=0.0003", 0.0003),
+        ("training.learning_rate=1e-3", 0.001),
+        ("training.learning_rate=3E-4", 0.0003),
+        (" training.learning_rate = 2e-2 ", 0.02),
+    ],
+)
+def test_numbers_are_read_in_every_notation(setting, expected):
+    assert recipes.read("default", (setting,)).training.learning_rate == expected
+
+
+def test_settings_reach_every_level_and_the_last_one_counts():
+    settings = (
+        "patch=[16, 24, 32]",
+        "training.batch=4",
+        "training.batch=auto",
+        "training.augmentation.noise=0",
+        "network.options.features=24",
+        "network.options.name=relu",
+        "training.decay=poly",
+    )
+    found = recipes.read("default", settings)
+    assert found.patch == (16, 24, 32)
+    assert found.training.batch == "auto"
+    assert found.training.augmentation == Augmentation(noise=0)
+    assert found.network.options == {"features": 24, "name": "relu"}
+    assert found.training == Training(decay="poly", augmentation=Augmentation(noise=0))
+
+
+def test_a_setting_leaves_the_shipped_recipe_as_it_was():
+    recipes.read("default", ("training.epochs=2",))
+    assert recipes.read("default").training.epochs == 300
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("training.epochs", r"'training\.epochs' has no '='"),
+        ("training.epoch=3", r"training\.epoch: Extra inputs are not permitted, got 3"),
+        ("nothing=3", r"nothing: Extra inputs"),
+        ("training.epochs.first=3", r"names nothing: epochs is a value"),
+        ("training.epochs=0", r"training\.epochs: .* greater than or equal to 1, got 0"),
+        ("training.batch=many", r"training\.batch: .* integer, .* got 'many'"),
+        ("training.learning_rate=0", r"training\.learning_rate: .* greater than 0"),
+        ("training.learning_rate=1e999", r"training\.learning_rate: .* finite"),
+        ("training.learning_rate=.nan", r"training\.learning_rate: .* finite"),
+        ("training.seed=-1", r"training\.seed: .* greater than or equal to 0"),
+        ("training.decay=steep", r"training\.decay: .* 'cosine' or 'poly', got 'steep'"),
+        ("training.augmentation.gamma=0", r"training\.augmentation\.gamma"),
+        ("training.augmentation.scale=1", r"training\.augmentation\.scale"),
+        ("patch=[8, 8]", r"patch\.2: Field required"),
+        ("patch=[0, 8, 8]", r"patch\.0: .* greater than or equal to 1"),
+        ("patch=large", r"patch: "),
+        ("spacing_mm=[1, 0, 1]", r"spacing_mm\.1: .* greater than 0"),
+        ("inference.overlap=1", r"inference\.overlap: .* less than 1"),
+        ("patch=[8, 8", r"patch=\[8, 8: is not YAML: .*\. Close every bracket"),
+        ("network.name=ne[", "network: |is not YAML|network.name"),
+        ("training=3", "training: .* got 3"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value(setting, message):
+    with pytest.raises(UsageError, match=message):
+        recipes.read("default", (setting,))
+
+
+def test_without_a_network_the_default_recipe_is_read():
+    assert recipes.for_network(None, ("training.epochs=7",)).training.epochs == 7
+    assert recipes.for_network(None).network.name == "swin_unetr"
+
+
+def test_a_network_without_a_recipe_is_put_into_the_default_one():
+    found = recipes.for_network("brand_new", ("training.epochs=7",))
+    assert found.network.name == "brand_new"
+    assert found.training.epochs == 7
+
+
+def test_a_network_with_a_recipe_gets_its_own(tmp_path, monkeypatch):
+    folder = tmp_path / "configs" / "recipes"
+    folder.mkdir(parents=True)
+    (folder / "own.yaml").write_text("network: {name: own}\ntraining: {epochs: 42}\n")
+    monkeypatch.setattr(recipes.resources, "folder", lambda name: tmp_path / name)
+    found = recipes.for_network("own")
+    assert (found.network.name, found.training.epochs) == ("own", 42)
+
+
+def test_an_empty_recipe_is_the_default_one(tmp_path, monkeypatch):
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    monkeypatch.setattr(recipes.resources, "folder", lambda _: tmp_path)
+    assert recipes.read("empty") == Recipe()
+
+
+def test_a_plan_comes_back_from_its_text(make_plan):
+    plan = make_plan(
+        patch=(8, 16, 24),
+        spacing_mm=(0.1, 1 / 3, 5.0),
+        windows={"ct": {"lower": -1e-7, "upper": 300.5, "mean": 12.0, "deviation": 1e22}},
+        network={"name": "own", "options": {"depths": [1, 2], "name": "grün", "rate": 1e-4}},
+        precision="bfloat16",
+        training=Training(learning_rate=1e-7, seed=2**40),
+        inference=Inference(overlap=0.25, batch=3),
+    )
+    assert recipes.read_plan(recipes.plan_text(plan), where="here") == plan
+
+
+def test_the_text_of_a_plan_names_every_field(make_plan):
+    document = yaml.safe_load(recipes.plan_text(make_plan()))
+    assert document["training"]["augmentation"]["gamma"] == 1.4
+    assert document["inference"] == {"overlap": 0.5, "batch": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the whole: "),
+        ("just text", "the whole: "),
+        ("{", "is not YAML"),
+        ("batch: auto", "network: Field required"),
+    ],
+)
+def test_a_text_that_is_no_plan_is_refused_with_its_file(text, message):
+    with pytest.raises(UsageError, match=rf"plan\.yaml: {message}"):
+        recipes.read_plan(text, where="plan.yaml")
