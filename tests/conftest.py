@@ -14,7 +14,7 @@ from medseg import networks
 from medseg import recipe as recipes
 from medseg import task as tasks
 from medseg.bundle import Bundle
-from medseg.recipe import Inference, NetworkChoice, Plan, Training
+from medseg.recipe import NetworkChoice, Plan
 from medseg.task import Task
 
 # The same examples in every run, however slow the machine is.
@@ -51,21 +51,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def untrained(hippocampus_task: Task, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def untrained(
+    hippocampus_task: Task, make_plan: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory
+) -> Bundle:
     """A bundle for the hippocampus task whose weights are random."""
     import torch
 
     torch.manual_seed(0)
-    plan = Plan(
-        network=NetworkChoice(name="swin_unetr", options=_OPTIONS),
-        patch=(16, 16, 16),
-        spacing_mm=(1.0, 1.0, 1.0),
-        batch=1,
-        steps_per_epoch=1,
-        precision="float32",
-        training=Training(),
-        inference=Inference(),
-    )
+    choice = NetworkChoice(name="swin_unetr", options=_OPTIONS)
+    plan = make_plan(network=choice, patch=(16, 16, 16))
     network = networks.build("swin_unetr", in_channels=1, out_channels=3, **_OPTIONS)
     folder = tmp_path_factory.mktemp("models") / "untrained"
     return bundles.write(folder, hippocampus_task, plan, network.state_dict())
@@ -96,13 +90,6 @@ def real_data() -> Path:
     return Path(folder)
 
 
-<<<<<<< HEAD
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many tests ran, and how many of them on real data."""
-    done = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
-    real = sum("real_data" in report.keywords for report in done)
-    terminalreporter.write_line(f"{len(done)} tests ran, {real} of them on real data")
-=======
 @pytest.fixture(scope="session")
 def make_plan() -> Callable[..., Plan]:
     """Plans for small images; any field can be given."""
@@ -134,4 +121,10 @@ def put() -> Callable[..., Path]:
         return path
 
     return written
->>>>>>> tests
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests ran, and how many of them on real data."""
+    done = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    real = sum("real_data" in report.keywords for report in done)
+    terminalreporter.write_line(f"{len(done)} tests ran, {real} of them on real data")
