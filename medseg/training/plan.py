@@ -8,9 +8,12 @@ Rules, in order:
 2. Size of the network: the recipe's options, else `base` on a GPU and `small` on a CPU.
 3. Patch: the median size of the data at that spacing, rounded up to a multiple of eight, at most
    128 (GPU) or 96 (CPU) voxels along an axis.
-4. Batch: 2. While a step needs more than half of the free memory, the longest axis of the patch
+4. Options that suit the patch, where the network offers any (`fitted`), such as windows that
+   divide its grid.
+5. Batch: 2. While a step needs more than half of the free memory, the longest axis of the patch
    is shortened by eight, down to 32; then the batch becomes 1. The need is measured: what the
    network keeps for the backward pass on a small patch, per voxel.
+6. Precision: bfloat16 where the processor multiplies it in hardware, else float32.
 """
 
 import math
@@ -171,4 +174,12 @@ def _free_bytes(device: torch.device) -> float:
 def _precision(recipe: Recipe, device: torch.device) -> Literal["float32", "bfloat16"]:
     if recipe.training.precision != "auto":
         return recipe.training.precision
-    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    return "bfloat16" if _computes_bfloat16(device) else "float32"
+
+
+def _computes_bfloat16(device: torch.device) -> bool:
+    """Tell whether `device` multiplies bfloat16 in hardware; elsewhere it would be slower."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    describe = getattr(torch.cpu, "get_capabilities", dict)  # torch 2.11 may lack it
+    return any(describe().get(unit, False) for unit in ("avx512_bf16", "amx_bf16"))
