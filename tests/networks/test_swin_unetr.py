@@ -15,7 +15,9 @@ from medseg.networks.swin_unetr import SwinUNETR
 
 def monai_swin_unetr(**options):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MONAI's import touches deprecated parts of its dependencies
+        warnings.simplefilter(
+            "ignore"
+        )  # MONAI's import touches deprecated parts of its dependencies
         nets = importlib.import_module("monai.networks.nets")
     torch.manual_seed(0)
     return nets.SwinUNETR(**options)
@@ -102,7 +104,7 @@ def test_parameters_are_as_many_as_published(use_v2, count):
 class LegacyMerging(nn.Module):
     """Written after the text of MONAI 1.4: two neighbours twice, two never."""
 
-    def __init__(self, dim, norm_layer=nn.LayerNorm, spatial_dims=3):
+    def __init__(self, dim, norm_layer=nn.LayerNorm, **_):
         super().__init__()
         self.reduction = nn.Linear(8 * dim, 2 * dim, bias=False)
         self.norm = norm_layer(8 * dim)
@@ -167,7 +169,12 @@ def test_checkpointing_changes_no_gradient():
     torch.manual_seed(0)
     network = SwinUNETR(in_channels=1, out_channels=2, features=12, depths=(1, 1, 1, 1), window=3)
     saving = SwinUNETR(
-        in_channels=1, out_channels=2, features=12, depths=(1, 1, 1, 1), window=3, checkpointing=True
+        in_channels=1,
+        out_channels=2,
+        features=12,
+        depths=(1, 1, 1, 1),
+        window=3,
+        checkpointing=True,
     )
     saving.load_state_dict(network.state_dict())
     image = torch.randn(1, 1, 32, 32, 64)
