@@ -1,18 +1,19 @@
 """Attention of windows with a shared bias, which keeps no attention map for the backward pass.
 
-Source: Dao et al. 2022, FlashAttention, https://arxiv.org/abs/2205.14135, for the recomputed backward pass
-Differs from the reference code: torch's own kernel computes no gradient of the bias without keeping every map; here
-the maps are computed again, a few windows at a time.
+Source: Dao et al. 2022, FlashAttention, https://arxiv.org/abs/2205.14135, for the recomputed
+backward pass
+Differs from the reference code: torch's own kernel computes no gradient of the bias without keeping
+every map; here the maps are computed again, a few windows at a time.
 """
 
 import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from medseg.blocks.windows import Group, Windows
 
@@ -26,7 +27,9 @@ CHUNK = 1 << 22
 """Logits computed at once in the backward pass: 16 MB in float32."""
 
 
-def attend(qkv: Qkv, bias: Bias, windows: Windows) -> Float[Tensor, "windows tokens heads features"]:
+def attend(
+    qkv: Qkv, bias: Bias, windows: Windows
+) -> Float[Tensor, "windows tokens heads features"]:
     """Let the tokens of each window attend to each other."""
     if torch.is_grad_enabled() and (qkv.requires_grad or bias.requires_grad):
         result: Tensor = _Attend.apply(qkv, bias, windows)
@@ -40,7 +43,9 @@ def _attend(qkv: Tensor, bias: Tensor, windows: Windows) -> Tensor:
     for group in windows.groups:
         q, k, v = qkv[group.start : group.stop].permute(2, 0, 3, 1, 4).unbind()
         logits = _masked(bias, group)[None].to(q.dtype)
-        mixed.append(F.scaled_dot_product_attention(q, k, v, attn_mask=logits).transpose(1, 2))
+        mixed.append(
+            functional.scaled_dot_product_attention(q, k, v, attn_mask=logits).transpose(1, 2)
+        )
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
 
@@ -75,14 +80,14 @@ class _Attend(torch.autograd.Function):
         return of_qkv, of_bias.to(bias.dtype), None
 
 
-def _backward(
-    qkv: Tensor, bias: Tensor, output: Tensor, gradient: Tensor
-) -> tuple[Tensor, Tensor]:
+def _backward(qkv: Tensor, bias: Tensor, output: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
     """Return the gradients of a few windows: of `qkv`, and of the bias."""
     windows, heads = len(qkv), len(bias)
     scale = 1 / math.sqrt(qkv.shape[-1])
     q, k, v = qkv.permute(2, 0, 3, 1, 4).flatten(1, 2).contiguous().unbind()
-    out, of_out = (t.to(qkv.dtype).transpose(1, 2).flatten(0, 1).contiguous() for t in (output, gradient))
+    out, of_out = (
+        t.to(qkv.dtype).transpose(1, 2).flatten(0, 1).contiguous() for t in (output, gradient)
+    )
     logits = torch.bmm(q * scale, k.mT).view(windows, heads, *bias.shape[1:])
     weights = torch.softmax(logits.to(bias.dtype).add_(bias), dim=-1).flatten(0, 1)
     narrow = weights.to(qkv.dtype)
@@ -95,5 +100,5 @@ def _backward(
         torch.bmm(of_logits.mT, q).mul_(scale),
         torch.bmm(narrow.mT, of_out),
     ]
-    of_qkv = torch.stack(parts).unflatten(1, (windows, heads)).permute(1, 3, 0, 2, 4)
+    of_qkv = torch.stack(parts).view(3, windows, heads, *q.shape[1:]).permute(1, 3, 0, 2, 4)
     return of_qkv, of_bias

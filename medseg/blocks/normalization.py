@@ -1,10 +1,10 @@
-"""Instance normalisation with its activation, in place and without leaving the channels-last layout.
+"""Instance normalisation with its activation, in place and channels-last throughout.
 
-Source: Ulyanov et al. 2016, Instance normalization, https://arxiv.org/abs/1607.08022; the backward pass that starts
-from the activated output is that of Rota Bulò et al. 2018, In-place activated batch norm,
-https://arxiv.org/abs/1712.02616
-Differs from the reference code: one voxel is accepted, and normalised to 0; no weights, as in every network here.
-On a processor the voxels are worked through in slabs that stay in its cache.
+Source: Ulyanov et al. 2016, Instance normalization, https://arxiv.org/abs/1607.08022; the backward
+pass that starts from the activated output is that of Rota Bulò et al. 2018, In-place activated
+batch norm, https://arxiv.org/abs/1712.02616
+Differs from the reference code: one voxel is accepted, and normalised to 0; no weights, as in every
+network here. On a processor the voxels are worked through in slabs that stay in its cache.
 """
 
 import math
@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 Features = Float[Tensor, "batch features i j k"]
 Rows = Float[Tensor, "rows row"]
@@ -28,7 +28,7 @@ EPSILON = 1e-5
 """Added to the variance."""
 
 SLAB = 1 << 21
-"""Values of one slab: 8 MB in float32, which an allocator hands out again without asking the system."""
+"""Values of one slab: 8 MB in float32, which an allocator reuses without asking the system."""
 
 
 def normalize_activate_(x: Features) -> Features:
@@ -41,11 +41,11 @@ def normalize_activate_(x: Features) -> Features:
 
 
 def add_activate_(x: Features, residual: Features, *, normalize_residual: bool) -> Features:
-    """Normalise `x`, add `residual`, normalised too if asked, and rectify; `x` may be overwritten."""
+    """Normalise `x`, add `residual`, normalised if asked, rectify; `x` may be overwritten."""
     if torch.is_grad_enabled() and (x.requires_grad or residual.requires_grad):
         result: Tensor = _AddActivate.apply(x, residual, normalize_residual)
         return result
-    _add_activate(x, residual, x, normalize_residual)
+    _add_activate(x, residual, x, normalize_residual=normalize_residual)
     return x
 
 
@@ -111,13 +111,13 @@ def _normalize_activate_(x: Tensor) -> list[Moments]:
     for case in rows(x):
         m = moments(case, x.shape[1])
         for (slab,) in slabs(case):
-            F.leaky_relu_(m.apply(slab, slab), SLOPE)
+            functional.leaky_relu_(m.apply(slab, slab), SLOPE)
         measured.append(m)
     return measured
 
 
 def _add_activate(
-    x: Tensor, residual: Tensor, out: Tensor, normalize_residual: bool
+    x: Tensor, residual: Tensor, out: Tensor, *, normalize_residual: bool
 ) -> tuple[list[Moments], list[Moments]]:
     """Write the rectified sum to `out`, and return what its parts were normalised with."""
     of_x, of_residual = [], []
@@ -127,7 +127,7 @@ def _add_activate(
             of_residual.append(moments(other, x.shape[1]))
         for a, b, c in slabs(case, other, result):
             of_x[-1].apply(a, c).add_(of_residual[-1].apply(b) if normalize_residual else b)
-            F.leaky_relu_(c, SLOPE)
+            functional.leaky_relu_(c, SLOPE)
     return of_x, of_residual
 
 
@@ -149,7 +149,9 @@ class _Projection:
         """Average over `count` voxels."""
         repeats = len(self.scale) // self.features
         mean, product = (
-            (over_features(torch.stack(s), self.features) / count).to(self.scale.dtype).repeat(repeats)
+            (over_features(torch.stack(s), self.features) / count)
+            .to(self.scale.dtype)
+            .repeat(repeats)
             for s in (self.sums, self.products)
         )
         self.shift = -mean * self.scale
@@ -180,11 +182,11 @@ class _NormalizeActivate(torch.autograd.Function):
         for g, o, r, scale in zip(rows(gradient), rows(output), rows(result), scales, strict=True):
             projection = _Projection(scale, output.shape[1])
             for a, b, c in slabs(g, o, r):
-                c.copy_(torch.ops.aten.leaky_relu_backward(a, b, SLOPE, True))
-                projection.add(c, F.leaky_relu(b.to(scale.dtype), 1 / SLOPE))
+                c.copy_(torch.ops.aten.leaky_relu_backward(a, b, SLOPE, self_is_result=True))
+                projection.add(c, functional.leaky_relu(b.to(scale.dtype), 1 / SLOPE))
             projection.finish(o.numel() // output.shape[1])
             for b, c in slabs(o, r):
-                projection.apply(c, F.leaky_relu(b, 1 / SLOPE), c)
+                projection.apply(c, functional.leaky_relu(b, 1 / SLOPE), c)
         return result
 
 
@@ -194,7 +196,9 @@ class _AddActivate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, residual: Tensor, normalize_residual: bool) -> Tensor:  # noqa: FBT001 - apply() passes by position
         output = torch.empty_like(x)
-        of_x, of_residual = _add_activate(x, residual, output, normalize_residual)
+        of_x, of_residual = _add_activate(
+            x, residual, output, normalize_residual=normalize_residual
+        )
         ctx.measured = of_x, of_residual
         kept = [residual] if normalize_residual else []
         ctx.save_for_backward(output, x, *kept)
@@ -208,7 +212,7 @@ class _AddActivate(torch.autograd.Function):
         rectified = torch.empty_like(output)
         for g, o, r in zip(rows(gradient), rows(output), rows(rectified), strict=True):
             for a, b, c in slabs(g, o, r):
-                c.copy_(torch.ops.aten.leaky_relu_backward(a, b, SLOPE, True))
+                c.copy_(torch.ops.aten.leaky_relu_backward(a, b, SLOPE, self_is_result=True))
         results = [
             _through_normalization(rectified, x, measured)
             for x, measured in zip(inputs, ctx.measured, strict=False)

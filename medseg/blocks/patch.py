@@ -7,10 +7,10 @@ Differs from the reference code: three dimensions, any stride along each axis.
 import itertools
 from typing import Literal
 
-import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 Stride = tuple[int, int, int]
 Tokens = Float[Tensor, "batch i j k features"]
@@ -29,7 +29,7 @@ class PatchEmbedding(nn.Module):
         """Embed an image whose size is a multiple of the stride."""
         p, q, r = self.stride
         patches = rearrange(image, "b c (i p) (j q) (k r) -> b i j k (c p q r)", p=p, q=q, r=r)
-        return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+        return functional.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
 
 
 class PatchMerging(nn.Module):
@@ -39,8 +39,8 @@ class PatchMerging(nn.Module):
 
     - `monai`: by the sum of the offsets, then first axis first: 000 100 010 001 110 101 011 111.
     - `monai_v2`: lexicographic: 000 001 010 011 100 101 110 111.
-    - `legacy`: 000 100 010 001 101 010 001 111, which sees two neighbours twice and two never; the weights released
-      for Swin UNETR before MONAI 1.5 were trained with it.
+    - `legacy`: 000 100 010 001 101 010 001 111, which sees two neighbours twice and two never; the
+      weights released for Swin UNETR before MONAI 1.5 were trained with it.
     """
 
     def __init__(self, features: int, *, stride: Stride, order: Merging) -> None:
@@ -51,14 +51,17 @@ class PatchMerging(nn.Module):
         self.norm = nn.LayerNorm(many)
         self.reduction = nn.Linear(many, 2 * features, bias=False)
 
-    def forward(self, tokens: Tokens) -> Tokens:
+    def forward(self, tokens: Tokens) -> Float[Tensor, "batch less_i less_j less_k more"]:
         """Merge; a grid that the stride does not divide is filled with zeros at its end."""
         p, q, r = self.stride
         i, j, k = tokens.shape[1:4]
-        tokens = F.pad(tokens, (0, 0, 0, -k % r, 0, -j % q, 0, -i % p))
+        tokens = functional.pad(tokens, (0, 0, 0, -k % r, 0, -j % q, 0, -i % p))
         blocks = rearrange(tokens, "b (i p) (j q) (k r) c -> b i j k p q r c", p=p, q=q, r=r)
-        merged = rearrange([blocks[..., a, b, c, :] for a, b, c in self.offsets], "n b i j k c -> b i j k (n c)")
-        return self.reduction(self.norm(merged))
+        merged = rearrange(
+            [blocks[..., a, b, c, :] for a, b, c in self.offsets], "n b i j k c -> b i j k (n c)"
+        )
+        reduced: Tensor = self.reduction(self.norm(merged))
+        return reduced
 
 
 def neighbours(stride: Stride, order: Merging) -> list[Stride]:

@@ -3,9 +3,9 @@
 Source: Liu et al. 2021, Swin transformer, section 3.2, https://arxiv.org/abs/2103.14030
 """
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from medseg.blocks.window_attention import ClippedBias, WindowAttention
 from medseg.blocks.windows import Grid
@@ -24,11 +24,11 @@ class FeedForward(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tokens:
         """Transform each token alone."""
-        return self.dropout(self.linear2(self.dropout(F.gelu(self.linear1(tokens)))))
+        return self.dropout(self.linear2(self.dropout(functional.gelu(self.linear1(tokens)))))
 
 
 class DropPath(nn.Module):
-    """Leave a branch out for a random part of the cases, in training; the others are scaled to the same mean."""
+    """In training, leave a branch out for random cases; the others are scaled to the same mean."""
 
     def __init__(self, probability: float) -> None:
         super().__init__()
@@ -45,10 +45,22 @@ class DropPath(nn.Module):
 class SwinBlock(nn.Module):
     """Window attention, then a feed-forward network, each normalised before and added after."""
 
-    def __init__(self, features: int, *, heads: int, window: Grid, shift: Grid, clipped_bias: ClippedBias, drop_path: float, dropout: float) -> None:
+    def __init__(
+        self,
+        features: int,
+        *,
+        heads: int,
+        window: Grid,
+        shift: Grid,
+        clipped_bias: ClippedBias,
+        drop_path: float,
+        dropout: float,
+    ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(features)
-        self.attn = WindowAttention(features, heads=heads, window=window, shift=shift, clipped_bias=clipped_bias)
+        self.attn = WindowAttention(
+            features, heads=heads, window=window, shift=shift, clipped_bias=clipped_bias
+        )
         self.norm2 = nn.LayerNorm(features)
         self.mlp = FeedForward(features, 4 * features, dropout=dropout)
         self.dropout = nn.Dropout(dropout)

@@ -21,7 +21,9 @@ ClippedBias = Literal["monai", "geometric"]
 class WindowAttention(nn.Module):
     """Multi-head attention within windows."""
 
-    def __init__(self, features: int, *, heads: int, window: Grid, shift: Grid, clipped_bias: ClippedBias) -> None:
+    def __init__(
+        self, features: int, *, heads: int, window: Grid, shift: Grid, clipped_bias: ClippedBias
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.window = window
@@ -45,7 +47,7 @@ class WindowAttention(nn.Module):
         return reverse(self.proj(mixed), windows).view(tokens.shape)
 
     def bias(self, size: Grid) -> Float[Tensor, "heads tokens tokens"]:
-        """Look up the bias of each pair of tokens of a window of `size`, which may be a clipped one."""
+        """Look up the bias of each pair of tokens of a window, perhaps clipped to `size`."""
         n = math.prod(size)
         index = self.relative_position_index
         if self.clipped_bias == "monai":

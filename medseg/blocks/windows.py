@@ -1,18 +1,22 @@
 """Which tokens share an attention window, and which of them may see each other.
 
 Source: Liu et al. 2021, Swin transformer, section 3.2, https://arxiv.org/abs/2103.14030
-Differs from the reference code: padding, shift, partition and their inverses are one gather each; windows that obey
-the same mask lie next to each other, so that a mask is stored once and not once per window.
+Differs from the reference code: padding, shift, partition and their inverses are one gather each;
+windows that obey the same mask lie next to each other, so that a mask is stored once and not once
+per window.
 """
 
 import functools
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 Grid = tuple[int, int, int]
 
@@ -49,7 +53,8 @@ class Windows:
 def cut(batch: int, grid: Grid, window: Grid, shift: Grid, device: torch.device) -> Windows:
     """Cut grids into windows; along an axis that fits into one window nothing is shifted.
 
-    A grid that the windows do not divide is filled up at its end, and shifted after that, cyclically.
+    A grid that the windows do not divide is filled up at its end, and shifted after that,
+    cyclically.
     """
     if torch.compiler.is_compiling():  # a trace must not leave its tensors behind
         return _cut.__wrapped__(batch, grid, window, shift, device)
@@ -96,9 +101,10 @@ def _groups(
     size: Grid, shift: Grid, counts: Grid, device: torch.device
 ) -> tuple[Int64[Tensor, " windows"], list[Group]]:
     """Order the windows by the axes along which they hold both ends of the grid."""
-    last = [torch.arange(n) == n - 1 if s else torch.zeros(n, dtype=torch.bool) for n, s in zip(counts, shift, strict=True)]
+    last = [(torch.arange(n) == n - 1) & (s > 0) for n, s in zip(counts, shift, strict=True)]
     wraps = torch.stack(torch.meshgrid(*last, indexing="ij"), dim=-1).view(-1, 3)
-    order, groups = [], []
+    order: list[Tensor] = []
+    groups: list[Group] = []
     for kind in itertools.product([False, True], repeat=3):
         members = (wraps == torch.tensor(kind)).all(dim=1).nonzero().flatten()
         if len(members):
@@ -121,23 +127,30 @@ def _separate(
     return (region[:, None] != region[None]).any(dim=-1).to(device)
 
 
-def _each(function, *axes):  # noqa: ANN
-    return tuple(function(*along) for along in zip(*axes, strict=True))
+def _each(function: Callable[..., int], *axes: Grid) -> Grid:
+    """Apply a function along each axis."""
+    i, j, k = map(function, *axes)
+    return i, j, k
 
 
-def partition(tokens: Float[Tensor, "tokens features"], windows: Windows) -> Float[Tensor, "slots features"]:
+def partition(
+    tokens: Float[Tensor, "tokens features"], windows: Windows
+) -> Float[Tensor, "slots features"]:
     """Put every token into its slot; empty slots hold 0."""
     result: Tensor = _Partition.apply(tokens, windows)
     return result
 
 
-def reverse(slots: Float[Tensor, "slots features"], windows: Windows) -> Float[Tensor, "tokens features"]:
+def reverse(
+    slots: Float[Tensor, "slots features"], windows: Windows
+) -> Float[Tensor, "tokens features"]:
     """Take every token out of its slot: the inverse of `partition`."""
     result: Tensor = _Reverse.apply(slots, windows)
     return result
 
 
 def _fill(tokens: Tensor, windows: Windows) -> Tensor:
+    """Gather tokens into slots."""
     return tokens.index_select(0, windows.source).index_fill_(0, windows.empty, 0)
 
 
@@ -145,12 +158,13 @@ class _Partition(torch.autograd.Function):
     """A gather whose gradient is a gather as well, not a scatter."""
 
     @staticmethod
-    def forward(ctx, tokens, windows):
+    def forward(ctx: Any, tokens: Tensor, windows: Windows) -> Tensor:
         ctx.windows = windows
         return _fill(tokens, windows)
 
     @staticmethod
-    def backward(ctx, gradient):
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient.index_select(0, ctx.windows.slot), None
 
 
@@ -158,10 +172,11 @@ class _Reverse(torch.autograd.Function):
     """The inverse gather."""
 
     @staticmethod
-    def forward(ctx, slots, windows):
+    def forward(ctx: Any, slots: Tensor, windows: Windows) -> Tensor:
         ctx.windows = windows
         return slots.index_select(0, windows.slot)
 
     @staticmethod
-    def backward(ctx, gradient):
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return _fill(gradient, ctx.windows), None

@@ -1,7 +1,8 @@
 """Segmentation networks: one paper, one file.
 
-A module here defines a class of the paper's name, offers it as `Network`, and offers as `TINY` the options of a
-small version for tests. Every network takes an image batch of any size and returns full-resolution logits.
+A module here defines a class of the paper's name, offers it as `Network`, and offers as `TINY` the
+options of a small version for tests. Every network takes an image batch of any size and returns
+full-resolution logits.
 """
 
 import sys

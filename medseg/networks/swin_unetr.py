@@ -1,82 +1,182 @@
 """Swin UNETR: an encoder of shifted windows, a decoder of residual convolutions.
 
-Source: Hatamizadeh et al. 2022, Swin UNETR, https://arxiv.org/abs/2201.01266; He et al. 2023, SwinUNETR-V2,
-https://doi.org/10.1007/978-3-031-43901-8_40
-Differs from the reference code: MONAI 1.6's weights fit and give the same logits, but an image may have any size, patches and
-stages may have a stride of their own along each axis, and nothing is concatenated or brought out of the
-channels-last layout.
+Source: Hatamizadeh et al. 2022, Swin UNETR, https://arxiv.org/abs/2201.01266; He et al. 2023,
+SwinUNETR-V2, https://doi.org/10.1007/978-3-031-43901-8_40
+Differs from the reference code: the weights of MONAI 1.6 fit and give the same logits, but an image
+may have any size, patches and stages may have a stride of their own along each axis, and features
+are neither concatenated nor brought out of the channels-last layout.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
-from medseg.blocks.patch import Merging, PatchEmbedding, PatchMerging
-from medseg.blocks.residual import ResidualUnit, UpBlock
-from medseg.blocks.swin import SwinBlock
+from medseg.blocks.patch import Merging, PatchEmbedding, PatchMerging, Stride
+from medseg.blocks.residual import Convolution, Features, ResidualUnit, UpBlock
+from medseg.blocks.swin import SwinBlock, Tokens
 from medseg.blocks.window_attention import ClippedBias
 
-Stride = tuple[int, int, int]
-Features = Float[Tensor, "batch features i j k"]
-Tokens = Float[Tensor, "batch i j k features"]
+Embedded = Callable[[Tensor], Tensor]
+"""A hook that may replace the tokens of the patch embedding, as masked pre-training does."""
+
+STAGES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class StageOptions:
+    """What all stages of the encoder share."""
+
+    window: tuple[int, int, int]
+    merging: Merging
+    clipped_bias: ClippedBias
+    dropout: float
+    checkpointing: bool
 
 
 class Stage(nn.Module):
-    def __init__(self, features, *, depth, heads, window, stride, merging, clipped_bias, drop_path, dropout) -> None:
+    """Blocks of attention in windows, every other one shifted, then the merging of neighbours."""
+
+    def __init__(
+        self,
+        features: int,
+        *,
+        heads: int,
+        stride: Stride,
+        drop_path: Sequence[float],
+        options: StageOptions,
+    ) -> None:
         super().__init__()
+        i, j, k = options.window
+        self.checkpointing = options.checkpointing
         self.blocks = nn.ModuleList(
             SwinBlock(
                 features,
                 heads=heads,
-                window=window,
-                shift=tuple(w // 2 for w in window) if number % 2 else (0, 0, 0),
-                clipped_bias=clipped_bias,
-                drop_path=drop_path[number],
-                dropout=dropout,
+                window=options.window,
+                shift=(i // 2, j // 2, k // 2) if number % 2 else (0, 0, 0),
+                clipped_bias=options.clipped_bias,
+                drop_path=probability,
+                dropout=options.dropout,
             )
-            for number in range(depth)
+            for number, probability in enumerate(drop_path)
         )
-        self.downsample = PatchMerging(features, stride=stride, order=merging)
+        self.downsample = PatchMerging(features, stride=stride, order=options.merging)
 
-    def forward(self, tokens: Tokens) -> Tokens:
+    def forward(self, tokens: Tokens) -> Float[Tensor, "batch less_i less_j less_k more"]:
+        """Transform the tokens, then merge them."""
         for block in self.blocks:
-            tokens = block(tokens)
+            if self.checkpointing and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, use_reentrant=False)
+            else:
+                tokens = block(tokens)
         return self.downsample(tokens)
 
 
 class SwinTransformer(nn.Module):
-    def __init__(self, in_channels, *, features, depths, heads, window, patch_embedding, strides, use_v2, merging, clipped_bias, drop_path, dropout) -> None:
-        super().__init__()
-        self.patch_embed = PatchEmbedding(in_channels, features, stride=patch_embedding)
-        self.dropout = nn.Dropout(dropout)
-        rates = torch.linspace(0, drop_path, sum(depths), device="cpu").tolist()
-        self.use_v2 = use_v2
-        for n in range(4):
-            stage = Stage(features * 2**n, depth=depths[n], heads=heads[n], window=window, stride=strides[n], merging=merging, clipped_bias=clipped_bias, drop_path=rates[sum(depths[:n]) : sum(depths[: n + 1])], dropout=dropout)
-            self.add_module(f"layers{n + 1}", nn.ModuleList([stage]))
-        if use_v2:
-            for n in range(4):
-                self.add_module(f"layers{n + 1}c", nn.ModuleList([ResidualUnit(features * 2**n, features * 2**n)]))
+    """The encoder: a patch embedding and four stages, in V2 with a residual block before each."""
 
-    def forward(self, image, after_embedding=None):
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        features: int,
+        depths: Sequence[int],
+        heads: Sequence[int],
+        strides: Sequence[Stride],
+        drop_path: float,
+        use_v2: bool,
+        options: StageOptions,
+    ) -> None:
+        super().__init__()
+        self.use_v2 = use_v2
+        self.patch_embed = PatchEmbedding(in_channels, features, stride=strides[0])
+        self.dropout = nn.Dropout(options.dropout)
+        blocks = sum(depths)
+        rates = iter([drop_path * n / max(1, blocks - 1) for n in range(blocks)])
+        for n in range(STAGES):
+            stage = Stage(
+                features * 2**n,
+                heads=heads[n],
+                stride=strides[n + 1],
+                drop_path=list(itertools.islice(rates, depths[n])),
+                options=options,
+            )
+            self.add_module(f"layers{n + 1}", nn.ModuleList([stage]))
+        for n in range(STAGES if use_v2 else 0):
+            unit = ResidualUnit(features * 2**n, features * 2**n)
+            self.add_module(f"layers{n + 1}c", nn.ModuleList([unit]))
+
+    def forward(
+        self,
+        image: Float[Tensor, "batch channels x y z"],
+        after_embedding: Embedded | None = None,
+    ) -> list[Tensor]:
+        """Return the normalised features of each scale, finest first."""
         tokens = self.dropout(self.patch_embed(image))
         if after_embedding is not None:
             tokens = after_embedding(tokens)
         scales = [tokens]
-        for n in range(4):
+        for n in range(1, STAGES + 1):
             if self.use_v2:
-                (unit,) = self.get_submodule(f"layers{n + 1}c")
+                unit = self.get_submodule(f"layers{n}c.0")
                 tokens = unit(tokens.permute(0, 4, 1, 2, 3)).permute(0, 2, 3, 4, 1)
-            (stage,) = self.get_submodule(f"layers{n + 1}")
-            tokens = stage(tokens)
+            tokens = self.get_submodule(f"layers{n}.0")(tokens)
             scales.append(tokens)
-        return [F.layer_norm(t, t.shape[-1:]).permute(0, 4, 1, 2, 3) for t in scales]
+        return [functional.layer_norm(t, t.shape[-1:]).permute(0, 4, 1, 2, 3) for t in scales]
+
+
+class Head(nn.Module):
+    """One logit for each output, from the features of a voxel."""
+
+    def __init__(self, features: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = Convolution(features, out_channels, kernel=1, bias=True)
+
+    def forward(self, x: Features) -> Float[Tensor, "batch outputs i j k"]:
+        """Map each voxel; the logits lie channel by channel, as losses and files want them."""
+        weight, bias = self.conv.conv.weight.flatten(1), self.conv.conv.bias
+        logits = weight.expand(len(x), -1, -1) @ x.flatten(2)
+        if bias is not None:
+            logits = logits.add_(bias.to(logits.dtype)[:, None])
+        return logits.view(*logits.shape[:2], *x.shape[2:])
 
 
 class SwinUNETR(nn.Module):
+    """Swin UNETR, and with `use_v2` SwinUNETR-V2.
+
+    Args:
+        in_channels: Channels of the image.
+        out_channels: Channels of the logits.
+        features: Features of a token at the finest scale, a multiple of 12; they double with each
+            stage. MONAI's `feature_size`.
+        use_v2: Put a residual block before each stage.
+        depths: Attention blocks of each stage.
+        heads: Attention heads of each stage.
+        window: Tokens along each side of a window, or along each axis.
+        patch_embedding: Voxels of a patch along each side, or along each axis, such as (1, 2, 2)
+            for thick slices.
+        strides: What each stage divides the grid by, along each side or along each axis.
+        merging: The order in which neighbours are merged; "monai" and "monai_v2" are MONAI's
+            `merging` and `mergingv2`, "legacy" that of the weights released before MONAI 1.5. See
+            `medseg.blocks.patch.PatchMerging`.
+        clipped_bias: Which bias applies in a window that a small grid clips: "monai" takes the
+            first entries of the whole window's table as MONAI does, "geometric" those of the same
+            offsets.
+        drop_path: Probability of leaving out the last block; it rises linearly from 0 at the first.
+        dropout: Probability of dropping a value of a token.
+        checkpointing: Compute attention blocks again in the backward pass instead of keeping their
+            values.
+
+    Raises:
+        ValueError: `features` is no multiple of 12, or there are not four stages.
+    """
+
     def __init__(
         self,
         *,
@@ -93,15 +193,23 @@ class SwinUNETR(nn.Module):
         clipped_bias: ClippedBias = "monai",
         drop_path: float = 0.0,
         dropout: float = 0.0,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        if features % 12:
-            raise ValueError(f"features must be a multiple of 12, got {features}")
+        check(features, depths, heads, strides)
         f = features
-        embedding = per_axis(patch_embedding)
-        steps = [embedding, *map(per_axis, strides)]
-        self.divisor = tuple(torch.tensor(steps, device="cpu").prod(0).tolist())
-        self.swinViT = SwinTransformer(in_channels, features=f, depths=depths, heads=heads, window=per_axis(window), patch_embedding=embedding, strides=steps[1:], use_v2=use_v2, merging=merging, clipped_bias=clipped_bias, drop_path=drop_path, dropout=dropout)
+        steps = [per_axis(patch_embedding), *map(per_axis, strides)]
+        self.divisor = divisor(steps)
+        self.swinViT = SwinTransformer(
+            in_channels,
+            features=f,
+            depths=depths,
+            heads=heads,
+            strides=steps,
+            drop_path=drop_path,
+            use_v2=use_v2,
+            options=StageOptions(per_axis(window), merging, clipped_bias, dropout, checkpointing),
+        )
         self.encoder1 = ResidualUnit(in_channels, f)
         self.encoder2 = ResidualUnit(f, f)
         self.encoder3 = ResidualUnit(2 * f, 2 * f)
@@ -112,36 +220,74 @@ class SwinUNETR(nn.Module):
         self.decoder3 = UpBlock(4 * f, 2 * f, stride=steps[2])
         self.decoder2 = UpBlock(2 * f, f, stride=steps[1])
         self.decoder1 = UpBlock(f, f, stride=steps[0])
-        self.out = nn.Module()
-        self.out.conv = nn.Module()
-        self.out.conv.conv = nn.Conv3d(f, out_channels, 1)
+        self.out = Head(f, out_channels)
 
-    def encode(self, image: Features, *, after_embedding: Callable[[Tokens], Tokens] | None = None) -> list[Features]:
-        """Return the features of the encoder by scale, finest first."""
-        return self.swinViT(pad(image, self.divisor), after_embedding)
+    def encode(
+        self,
+        image: Float[Tensor, "batch channels i j k"],
+        *,
+        after_embedding: Embedded | None = None,
+    ) -> list[Tensor]:
+        """Return the encoder's features by scale, finest first, of the image as it is padded."""
+        scales: list[Tensor] = self.swinViT(pad(image, self.divisor), after_embedding)
+        return scales
 
-    def forward(self, image: Features) -> Features:
+    def forward(
+        self, image: Float[Tensor, "batch channels i j k"]
+    ) -> Float[Tensor, "batch outputs i j k"]:
         """Return logits on the grid of the image."""
-        padded = pad(image, self.divisor).contiguous(memory_format=torch.channels_last_3d)
+        padded = pad(image, self.divisor)
         h0, h1, h2, h3, h4 = self.encode(padded)
         x = self.decoder5(self.encoder10(h4), h3)
         x = self.decoder4(x, self.encoder4(h2))
         x = self.decoder3(x, self.encoder3(h1))
         x = self.decoder2(x, self.encoder2(h0))
         x = self.decoder1(x, self.encoder1(padded))
-        logits = self.out.conv.conv(x)
         i, j, k = image.shape[2:]
-        return logits[:, :, :i, :j, :k].contiguous()
+        return self.out(x)[:, :, :i, :j, :k].contiguous()
 
 
-def per_axis(value):
-    return (value,) * 3 if isinstance(value, int) else tuple(value)
+def check(
+    features: int,
+    depths: Sequence[int],
+    heads: Sequence[int],
+    strides: Sequence[int | Sequence[int]],
+) -> None:
+    """Refuse options that make no network.
+
+    Raises:
+        ValueError: Some do not.
+    """
+    if features % 12:
+        raise ValueError(
+            f"features must be a multiple of 12, got {features}; try {features // 12 * 12 + 12}"
+        )
+    if not len(depths) == len(heads) == len(strides) == STAGES:
+        raise ValueError(
+            f"depths, heads and strides need {STAGES} entries, one for each stage, "
+            f"got {len(depths)}, {len(heads)} and {len(strides)}"
+        )
 
 
-def pad(image, divisor):
-    i, j, k = (-n % d for n, d in zip(image.shape[2:], divisor, strict=True))
-    return F.pad(image, (0, k, 0, j, 0, i)) if i or j or k else image
+def per_axis(value: int | Sequence[int]) -> tuple[int, int, int]:
+    """Repeat one number for each axis; three stay as they are."""
+    i, j, k = (value,) * 3 if isinstance(value, int) else value
+    return i, j, k
+
+
+def divisor(strides: Sequence[Stride]) -> Stride:
+    """Multiply strides along each axis."""
+    p, q, r = 1, 1, 1
+    for a, b, c in strides:
+        p, q, r = p * a, q * b, r * c
+    return p, q, r
+
+
+def pad(image: Float[Tensor, "batch channels i j k"], multiple: Stride) -> Tensor:
+    """Fill the end of each axis with zeros up to a multiple."""
+    i, j, k = (-n % m for n, m in zip(image.shape[2:], multiple, strict=True))
+    return functional.pad(image, (0, k, 0, j, 0, i)) if i or j or k else image
 
 
 Network = SwinUNETR
-TINY = {"features": 12}
+TINY = {"features": 12, "depths": (1, 2, 1, 1), "window": (3, 3, 3)}

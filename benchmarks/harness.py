@@ -1,0 +1,116 @@
+"""Measure two implementations in one run, interleaved, and keep the figures as JSON.
+
+Every benchmark is a script: it measures cases with `median_seconds` and `rise_of_peak_bytes`, and
+hands its rows to `publish`.
+"""
+
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+Action = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One quantity of one case, ours beside others'; less is better."""
+
+    case: str
+    quantity: str
+    unit: str
+    medseg: float
+    peers: dict[str, float]
+
+    @property
+    def ratio(self) -> float:
+        """How many times the best peer's figure is ours; above 1, ours is better."""
+        return min(self.peers.values()) / self.medseg
+
+
+def median_seconds(actions: Mapping[str, Action], *, repeats: int) -> dict[str, float]:
+    """Time each action `repeats` times in turn, after one turn that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in actions}
+    for turn in range(repeats + 1):
+        for name, action in actions.items():
+            start = time.perf_counter()
+            action()
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def rise_of_peak_bytes(action: Action) -> int:
+    """Measure by how much an action raises the peak of memory, in a process of its own."""
+    before = resident_bytes()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    action()
+    return peak_bytes() - before
+
+
+def resident_bytes() -> int:
+    """Read how much memory this process holds."""
+    return _status("VmRSS")
+
+
+def peak_bytes() -> int:
+    """Read how much memory this process has held at most."""
+    return _status("VmHWM")
+
+
+def _status(field: str) -> int:
+    """Read a line of the kernel's account of this process."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(f"the kernel does not report {field}; run this on Linux")
+
+
+def in_fresh_process(script: str, *arguments: str) -> str:
+    """Run a benchmark's script again with arguments, and return its last line of output."""
+    done = subprocess.run(
+        [sys.executable, script, *arguments], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip().splitlines()[-1]
+
+
+def publish(name: str, rows: list[Row], *, packages: list[str], threads: int) -> None:
+    """Print the rows as a table, and write them beside the processor's name and the versions."""
+    print(table(rows))
+    record = {
+        "benchmark": name,
+        "processor": processor(),
+        "threads": threads,
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+        "rows": [{**asdict(row), "ratio": row.ratio} for row in rows],
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def table(rows: list[Row]) -> str:
+    """Lay rows out as a Markdown table."""
+    peers = list(dict.fromkeys(peer for row in rows for peer in row.peers))
+    head = ["case", "quantity", "unit", "medseg", *peers, "ratio"]
+    lines = [head, ["---"] * len(head)]
+    for row in rows:
+        figures = [row.medseg, *(row.peers.get(peer) for peer in peers)]
+        shown = ["" if figure is None else f"{figure:.3g}" for figure in figures]
+        lines.append([row.case, row.quantity, row.unit, *shown, f"{row.ratio:.2f}"])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def processor() -> str:
+    """Name the processor."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()

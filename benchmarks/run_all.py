@@ -1,0 +1,20 @@
+"""Run every benchmark, each in a process of its own, then make the report."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PARTS = {"harness.py", "report.py", "run_all.py"}
+
+
+def main() -> None:
+    """Run what lies in this folder; the report comes last."""
+    for script in sorted(p for p in HERE.glob("*.py") if p.name not in PARTS):
+        print(f"== {script.name}", flush=True)
+        subprocess.run([sys.executable, str(script)], check=True)
+    subprocess.run([sys.executable, str(HERE / "report.py")], check=True)
+
+
+if __name__ == "__main__":
+    main()

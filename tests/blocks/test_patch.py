@@ -1,0 +1,39 @@
+"""Patches and the order of merged neighbours."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from medseg.blocks.patch import PatchEmbedding, PatchMerging, neighbours
+
+
+def test_an_embedding_is_a_convolution_as_wide_as_its_stride():
+    embedding = PatchEmbedding(2, 5, stride=(1, 2, 3)).double()
+    image = torch.randn(2, 2, 3, 4, 6, dtype=torch.float64)
+    expected = functional.conv3d(
+        image, embedding.proj.weight, embedding.proj.bias, stride=(1, 2, 3)
+    )
+    torch.testing.assert_close(embedding(image), expected.permute(0, 2, 3, 4, 1))
+
+
+@pytest.mark.parametrize(
+    ("stride", "order", "expected"),
+    [
+        ((2, 2, 2), "monai", "000 100 010 001 110 101 011 111"),
+        ((2, 2, 2), "monai_v2", "000 001 010 011 100 101 110 111"),
+        ((2, 2, 2), "legacy", "000 100 010 001 101 010 001 111"),
+        ((1, 2, 2), "monai", "000 010 001 011"),
+        ((1, 2, 2), "monai_v2", "000 001 010 011"),
+    ],
+)
+def test_neighbours_come_in_the_order_of_the_weights(stride, order, expected):
+    assert [f"{a}{b}{c}" for a, b, c in neighbours(stride, order)] == expected.split()
+
+
+def test_merging_fills_an_odd_grid_with_zeros():
+    torch.manual_seed(0)
+    merging = PatchMerging(3, stride=(2, 2, 2), order="monai")
+    tokens = torch.randn(1, 3, 4, 5, 3)
+    filled = functional.pad(tokens, (0, 0, 0, 1, 0, 0, 0, 1))
+    assert merging(tokens).shape == (1, 2, 2, 3, 6)
+    torch.testing.assert_close(merging(tokens), merging(filled))

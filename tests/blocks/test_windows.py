@@ -1,0 +1,64 @@
+"""Windows beside a definition token by token."""
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medseg.blocks.windows import cut, partition, reverse
+
+AXIS = st.tuples(st.integers(1, 7), st.integers(1, 4))
+CPU = torch.device("cpu")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.tuples(AXIS, AXIS, AXIS), st.integers(1, 2), st.booleans())
+def test_partition_and_reverse_are_inverses(axes, batch, shifted):
+    grid, window = (tuple(along) for along in zip(*axes, strict=True))
+    shift = tuple(w // 2 if shifted else 0 for w in window)
+    windows = cut(batch, grid, window, shift, CPU)
+    tokens = torch.randn(batch * grid[0] * grid[1] * grid[2], 2)
+    slots = partition(tokens, windows)
+    assert torch.equal(reverse(slots, windows), tokens)
+    assert slots.count_nonzero() == tokens.count_nonzero()  # nothing twice, zeros elsewhere
+
+
+def test_tokens_meet_if_they_are_near_or_at_one_end():
+    # Windows of 4 on 5 tokens, filled up to 8 and shifted by 2, hold 2 3 4 5 and 6 7 0 1.
+    windows = cut(1, (5, 1, 1), (4, 4, 4), (2, 2, 2), CPU)
+    assert windows.size == (4, 1, 1)
+    slots = partition(torch.arange(1.0, 6.0)[:, None], windows).view(-1, 4)
+    assert slots.tolist() == [[3, 4, 5, 0], [0, 0, 1, 2]]
+    near, wrapped = windows.groups
+    assert near.separate is None
+    assert wrapped.separate.tolist() == [
+        [False, False, True, True],
+        [False, False, True, True],
+        [True, True, False, False],
+        [True, True, False, False],
+    ]
+
+
+@pytest.mark.parametrize("grid", [(5, 6, 7), (8, 3, 9)])
+def test_masks_are_those_of_regions_painted_on_the_grid(grid):
+    window, shift = (4, 4, 4), (2, 2, 2)
+    windows = cut(1, grid, window, shift, CPU)
+    region = {}
+    for place in itertools.product(*map(range, grid)):
+        ends = []
+        for n, at in zip(grid, place, strict=True):
+            padded = -(-n // 4) * 4
+            rolled = (at - 2) % padded
+            ends.append((rolled >= padded - 4) + (rolled >= padded - 2) if n > 4 else 0)
+        region[len(region)] = tuple(ends)
+    filled = torch.ones(len(windows.source), dtype=torch.bool)
+    filled[windows.empty] = False
+    source = windows.source.view(-1, windows.tokens)
+    filled = filled.view(source.shape)
+    for group in windows.groups:
+        for w in range(group.start, group.stop):
+            for a, b in itertools.combinations(filled[w].nonzero().flatten().tolist(), 2):
+                apart = region[int(source[w, a])] != region[int(source[w, b])]
+                assert (group.separate is not None and bool(group.separate[a, b])) == apart

@@ -1,0 +1,116 @@
+"""What every network must do: a file in `medseg/networks` is found and tested here."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from medseg import networks, registry
+
+NAMES = registry.names(networks)
+
+
+@pytest.fixture(params=NAMES)
+def network(request):
+    torch.manual_seed(0)
+    tiny = registry.load(networks, request.param).TINY
+    return networks.build(request.param, in_channels=2, out_channels=3, **tiny)
+
+
+def image(*size, batch=1):
+    return torch.randn(batch, 2, *size, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("size", [(32, 32, 32), (5, 9, 33), (1, 20, 40), (1, 1, 1)])
+def test_logits_lie_on_the_grid_of_the_image(network, size):
+    for mode in (network.train(), network.eval()):
+        logits = mode(image(*size))
+        assert logits.shape == (1, 3, *size)
+        assert logits.is_contiguous()
+        assert logits.isfinite().all()
+
+
+def test_every_weight_gets_a_gradient(network):
+    network(image(64, 40, 33)).square().mean().backward()
+    without = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []
+    assert all(p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_cases_of_a_batch_do_not_mix(network):
+    network.eval()
+    batch = image(64, 32, 32, batch=2)
+    with torch.no_grad():
+        both = network(batch)
+        for case, logits in zip(batch, both, strict=True):
+            torch.testing.assert_close(network(case[None])[0], logits, rtol=1e-3, atol=1e-4)
+
+
+def test_forward_changes_no_state(network):
+    network.eval()
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    attributes = {n: set(vars(m)) for n, m in network.named_modules()}
+    with torch.no_grad():
+        first = network(image(40, 32, 32))
+        network(image(20, 64, 33, batch=2))
+        network(image(1, 1, 1))
+        assert torch.equal(network(image(40, 32, 32)), first)
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+    assert {n: set(vars(m)) for n, m in network.named_modules()} == attributes
+
+
+def test_input_is_left_alone(network):
+    given = image(64, 32, 32)
+    copy = given.clone()
+    network(given).sum().backward()
+    assert torch.equal(given, copy)
+
+
+def test_a_tiny_patch_can_be_learned_by_heart(network):
+    patch = 0.1 * image(32, 32, 32)
+    axes = torch.meshgrid(*[torch.arange(32)] * 3, indexing="ij")
+    labels = torch.zeros(1, 32, 32, 32, dtype=torch.int64)
+    for label, centre in ((1, 10), (2, 22)):
+        labels[0][sum((a - centre) ** 2 for a in axes) < 36] = label
+    patch[:, 0] += labels
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    for _ in range(60):
+        logits = network(patch)
+        predicted = logits.detach().argmax(1)
+        if all(dice(predicted == n, labels == n) > 0.95 for n in (1, 2)):
+            return
+        optimizer.zero_grad()
+        functional.cross_entropy(logits, labels, weight=torch.tensor([1.0, 5.0, 5.0])).backward()
+        optimizer.step()
+    pytest.fail("no Dice above 0.95 after 60 steps")
+
+
+def dice(a, b):
+    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+
+def test_bfloat16_agrees_roughly(network):
+    network.eval()
+    given = image(64, 32, 32)
+    with torch.no_grad():
+        exact = network(given)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            mixed = network(given)
+        narrow = network.bfloat16()(given.bfloat16())
+    for rough in (mixed.float(), narrow.float()):
+        assert (rough - exact).norm() / exact.norm() < 0.05
+
+
+def test_bfloat16_autocast_trains(network):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = network(image(64, 32, 32))
+    logits.float().square().mean().backward()
+    assert all(p.grad.isfinite().all() for p in network.parameters())
+
+
+@pytest.mark.slow
+def test_export_computes_the_same(network):
+    network.eval()
+    given = image(32, 32, 64)
+    with torch.no_grad():
+        exported = torch.export.export(network, (given,)).module()
+        torch.testing.assert_close(exported(given), network(given), rtol=1e-4, atol=1e-5)
