@@ -50,7 +50,9 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path, hippocampus_task):
 
 def test_a_layout_that_does_not_exist_is_refused(tmp_path, hippocampus_task):
     task = hippocampus_task.model_copy(update={"layout": "brain_bank"})
-    with pytest.raises(UsageError, match=r"layout 'brain_bank', which .* Choose one of .*decathlon"):
+    with pytest.raises(
+        UsageError, match=r"layout 'brain_bank', which .* Choose one of .*decathlon"
+    ):
         layouts.cases(tmp_path, task)
 
 
