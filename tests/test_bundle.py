@@ -238,10 +238,11 @@ def test_an_interrupted_write_is_no_bundle(written, weights, monkeypatch):
 
 def test_weights_are_stored_whatever_their_layout_in_memory(written, weights):
     value = torch.arange(6.0).reshape(2, 3).T
-    stored = weights | {"turned": value, "part": torch.arange(10.0)[3:5]}
+    part = torch.arange(10.0)[3:5]
+    stored = weights | {"turned": value, "part": part, "tied": part}
     bundles.write(written.folder, written.task, written.plan, stored)
     from safetensors.torch import load_file
 
     found = load_file(written.folder / "weights.safetensors")
     assert torch.equal(found["turned"], value)
-    assert found["part"].tolist() == [3.0, 4.0]
+    assert found["part"].tolist() == found["tied"].tolist() == [3.0, 4.0]
