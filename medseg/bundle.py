@@ -84,12 +84,17 @@ def write(folder: Path, task: Task, plan: Plan, weights: "dict[str, Tensor]") ->
     Raises:
         OutputError: The disk is full, or the place is not writable.
     """
+    import torch
     from safetensors.torch import save
 
+    copies = {  # safetensors refuses weights that share memory, as tied ones do
+        name: value.cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in weights.items()
+    }
     contents = {
         _TASK: tasks.text(task).encode(),
         _PLAN: recipes.plan_text(plan).encode(),
-        _WEIGHTS: save({name: value.cpu().contiguous() for name, value in weights.items()}),
+        _WEIGHTS: save(copies),
     }
     files.make_folder(folder)
     (folder / MANIFEST).unlink(missing_ok=True)

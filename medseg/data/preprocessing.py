@@ -57,17 +57,18 @@ def prepare_labels(
 
     Index 0 is background and index n is the n-th label of the task. A voxel gets the label that
     fills most of its surroundings (the mask of each label is resampled and the largest taken),
-    which keeps borders smoother than taking the nearest voxel.
+    which keeps borders smoother than taking the nearest voxel. Of equals, background loses, so
+    that a thin structure is kept.
     """
     upright = volume_to_ras(Volume(label_map[None], grid))
-    values = [0, *(label.value for label in task.labels.values())]
+    values = [*(label.value for label in task.labels.values()), 0]
+    indices = np.array([*range(1, len(values)), 0], dtype=label_map_dtype(task))
     shape = resampled_grid(upright.grid, plan.spacing_mm).shape
     masks = np.stack([upright.voxels[0] == value for value in values])
     if masks.shape[1:] == shape:
-        return masks.argmax(axis=0).astype(label_map_dtype(task))
+        return indices[masks.argmax(axis=0)]
     parts = resampling.slabs(masks.astype(np.float32), shape)
-    indices = np.concatenate([part.argmax(axis=0) for part in parts])
-    return indices.astype(label_map_dtype(task))
+    return np.concatenate([indices[part.argmax(axis=0)] for part in parts])
 
 
 def restore(logits: Scores, prepared: Prepared, task: Task) -> Segmentation:

@@ -96,7 +96,7 @@ def _images(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     if formats.holds_dicom(path):
-        return [path.resolve()]  # so that even `.` has a name and a place beside it
+        return [path if path.name.strip(".") else path.resolve()]  # `.` has no name
     files = sorted(file for file in path.iterdir() if file.is_file() and formats.suffix_of(file))
     names = {file.name for file in files}
     images = [file for file in files if not _is_header(file.name, names)]

@@ -29,7 +29,7 @@ def put_case(folder, name, shape=(9, 8, 7), centres=()):
 
 
 @pytest.fixture
-def make_patches(tmp_path, hippocampus_task):
+def make_patches(hippocampus_task):
     """Patches of the given cases; without random changes unless asked for."""
 
     def made(cases, patch=(4, 4, 4), augment=STILL, **changes):

@@ -108,6 +108,16 @@ def test_a_coarse_voxel_gets_the_label_that_fills_most_of_it(make_plan):
     np.testing.assert_array_equal(found, expected)
 
 
+def test_a_label_that_fills_half_of_a_coarse_voxel_is_kept(make_plan):
+    label_map = np.zeros((4, 4, 4), dtype=np.uint8)
+    label_map[1] = 2
+    found = prepare_labels(
+        label_map, Grid((4, 4, 4), np.eye(4)), HIPPOCAMPUS, make_plan(spacing_mm=(2, 2, 2))
+    )
+    assert found[0].tolist() == [[2, 2], [2, 2]]
+    assert found[1].tolist() == [[0, 0], [0, 0]]
+
+
 def test_finer_labels_move_a_border_by_less_than_a_voxel(make_plan):
     label_map = np.zeros((6, 6, 6), dtype=np.uint8)
     label_map[3:] = 2

@@ -86,7 +86,7 @@ def test_intensities_change_and_labels_do_not(hippocampus_task, noise):
 
 
 def test_the_seed_decides(phantom_task, noise):
-    every = {name: 1.0 for name in STILL}
+    every = dict.fromkeys(STILL, 1.0)
     one = changed(phantom_task, every, noise.copy(), noise[:1].copy(), seed=3)
     two = changed(phantom_task, every, noise.copy(), noise[:1].copy(), seed=3)
     other = changed(phantom_task, every, noise.copy(), noise[:1].copy(), seed=4)

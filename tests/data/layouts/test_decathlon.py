@@ -80,7 +80,9 @@ def test_a_folder_without_description_is_refused(folder, hippocampus_task):
 def test_a_listed_file_that_is_not_there_is_named(listed, folder, part):
     path = folder / part / "hippocampus_001.nii.gz"
     path.unlink()
-    with pytest.raises(DataError, match=rf"{part}/hippocampus_001\.nii\.gz: is listed .* not there"):
+    with pytest.raises(
+        DataError, match=rf"{part}/hippocampus_001\.nii\.gz: is listed .* not there"
+    ):
         listed()
 
 

@@ -1,4 +1,4 @@
-"""Finding data and listing their cases, for every layout."""
+"""What every layout promises, and how data are found."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medseg import registry
 from medseg.data import layouts
 from medseg.errors import DataError, UsageError
+
+each_layout = pytest.mark.parametrize("name", registry.names(layouts))
+
+
+@each_layout
+def test_a_layout_is_a_module_that_lists_cases(name):
+    assert isinstance(registry.load(layouts, name), layouts.Layout)
+
+
+@each_layout
+def test_an_empty_folder_is_refused_with_a_remedy(name, tmp_path, hippocampus_task):
+    task = hippocampus_task.model_copy(update={"layout": name})
+    with pytest.raises(DataError, match=r"\. Give [^.]+"):
+        layouts.cases(tmp_path, task)
 
 
 @pytest.fixture
@@ -50,7 +65,9 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path, hippocampus_task):
 
 def test_a_layout_that_does_not_exist_is_refused(tmp_path, hippocampus_task):
     task = hippocampus_task.model_copy(update={"layout": "brain_bank"})
-    with pytest.raises(UsageError, match=r"layout 'brain_bank', which .* Choose one of .*decathlon"):
+    with pytest.raises(
+        UsageError, match=r"layout 'brain_bank', which .* Choose one of .*decathlon"
+    ):
         layouts.cases(tmp_path, task)
 
 

@@ -1,0 +1,208 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medseg.errors import ImageError, UsageError
+from medseg.inference.cohort import Failure, Job, plan_jobs, run
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working folder that may be filled with files by name."""
+    monkeypatch.chdir(tmp_path)
+
+    def filled(*names):
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(b"")
+        return tmp_path
+
+    return filled
+
+
+def outputs(root, *inputs, out=None, suffix=".nii.gz"):
+    """Plan and return the names of the outputs below `root`."""
+    jobs = plan_jobs([root / name for name in inputs], out, suffix)
+    return [job.output.relative_to(root).as_posix() for job in jobs]
+
+
+def test_results_lie_beside_their_scans_unless_a_folder_is_given(here):
+    root = here("x/a.nii.gz", "y/b.mha")
+    assert outputs(root, "x/a.nii.gz", "y/b.mha") == ["x/a_seg.nii.gz", "y/b_seg.nii.gz"]
+    found = outputs(root, "x/a.nii.gz", "y/b.mha", out=root / "out", suffix=".seg.nrrd")
+    assert found == ["out/a_seg.seg.nrrd", "out/b_seg.seg.nrrd"]
+
+
+def test_all_images_of_a_folder_are_taken_in_order(here):
+    root = here("x/b.nii.gz", "x/a.nii", "x/notes.txt", "x/._a.nii", "x/deeper/c.nii")
+    assert outputs(root, "x") == ["x/a_seg.nii.gz", "x/b_seg.nii.gz"]
+
+
+@pytest.mark.parametrize("result", ["a_seg.nii.gz", "a_seg.seg.nrrd", "a_seg.nii"])
+def test_results_beside_their_scan_are_no_scans(here, result):
+    root = here("x/a.nii.gz", f"x/{result}")
+    assert outputs(root, "x") == ["x/a_seg.nii.gz"]
+
+
+def test_a_scan_whose_name_ends_like_a_result_is_taken_if_alone(here):
+    root = here("x/a_seg.nii.gz", "x/b.nii.gz")
+    assert outputs(root, "x") == ["x/a_seg_seg.nii.gz", "x/b_seg.nii.gz"]
+    here("y/a_seg.nii.gz", "y/a.nii.gz")
+    assert outputs(root, "y/a_seg.nii.gz") == ["y/a_seg_seg.nii.gz"]
+
+
+def test_scans_of_one_name_are_told_apart_by_their_folders(here):
+    root = here("x/scan.nii.gz", "y/scan.nii.gz", "y/b.nii.gz")
+    assert outputs(root, "x", "y", out=root / "out") == [
+        "out/x_scan_seg.nii.gz",
+        "out/b_seg.nii.gz",
+        "out/y_scan_seg.nii.gz",
+    ]
+    assert outputs(root, "x", "y") == [
+        "x/scan_seg.nii.gz",
+        "y/b_seg.nii.gz",
+        "y/scan_seg.nii.gz",
+    ]
+
+
+def test_formats_of_one_scan_are_told_apart_by_their_endings(here):
+    root = here("x/a.nii", "x/a.nii.gz", "y/a.nii")
+    assert outputs(root, "x") == ["x/a.nii_seg.nii.gz", "x/a.nii.gz_seg.nii.gz"]
+    assert outputs(root, "x", "y", out=root / "out") == [
+        "out/x_a.nii_seg.nii.gz",
+        "out/x_a.nii.gz_seg.nii.gz",
+        "out/y_a_seg.nii.gz",
+    ]
+
+
+def test_a_second_run_over_a_folder_plans_the_same(here):
+    root = here("x/a.nii", "x/a.nii.gz", "x/b.nii")
+    first = outputs(root, "x")
+    here(*first)
+    assert outputs(root, "x") == first
+
+
+def test_names_that_differ_in_case_alone_get_different_results(here):
+    root = here("x/Scan.nii", "y/scan.nii")
+    found = outputs(root, "x", "y", out=root / "out")
+    assert found == ["out/x_Scan_seg.nii.gz", "out/y_scan_seg.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["p/x/a.nii", "q/x/a.nii", "q/x/x_a.nii"],
+        ["p/x/a.nii", "q/x/a.nii", "r/x_a.nii_2.nii", "s/x_a.nii.nii"],
+        ["x/a.nii", "y/a.nii", "z/x_a.nii", "z/X_A.nii.gz"],
+        ["x/A.nii", "x/a.nii", "x/a.nii.gz", "x/a.nii_2.nii"],
+    ],
+)
+@pytest.mark.parametrize("turn", [1, -1])
+@pytest.mark.parametrize("gathered", [True, False])
+def test_no_two_scans_ever_share_a_result(here, names, turn, gathered):
+    root = here(*names)
+    found = outputs(root, *names[::turn], out=root / "out" if gathered else None)
+    assert len({name.lower() for name in found}) == len(names)
+
+
+def test_a_scan_given_twice_is_segmented_once(here, monkeypatch):
+    root = here("x/a.nii")
+    monkeypatch.chdir(root)
+    assert outputs(root, "x/a.nii", "x", "x/a.nii") == ["x/a_seg.nii.gz"]
+
+
+def test_one_scan_may_go_into_a_named_file(here):
+    root = here("x/a.nii")
+    assert outputs(root, "x/a.nii", out=root / "found.nii.gz") == ["found.nii.gz"]
+    assert outputs(root, "x", out=root / "Found.NII.GZ") == ["Found.NII.GZ"]
+
+
+def test_several_scans_cannot_go_into_one_file(here):
+    root = here("x/a.nii", "x/b.nii")
+    with pytest.raises(UsageError, match=r"2 scans cannot go into the one file .*Name a folder"):
+        outputs(root, "x", out=root / "found.nii.gz")
+
+
+def test_an_output_file_of_another_format_is_no_folder(here):
+    root = here("x/a.nii")
+    with pytest.raises(UsageError, match=r"found\.mha does not end in \.nii\.gz"):
+        outputs(root, "x", out=root / "found.mha")
+
+
+def test_a_folder_that_is_called_like_a_file_is_still_a_folder(here):
+    root = here("x/a.nii", "odd.nii.gz/b.nii")
+    assert outputs(root, "x", out=root / "odd.nii.gz") == ["odd.nii.gz/a_seg.nii.gz"]
+
+
+def test_a_result_never_replaces_a_scan(here):
+    root = here("x/a.nii.gz", "x/a_seg.nii.gz")
+    for inputs, out in [
+        (["x/a.nii.gz"], root / "x/a.nii.gz"),
+        (["x/a.nii.gz"], root / "x/../x/a.nii.gz"),
+        (["x/a.nii.gz"], root / "x/A.nii.gz"),
+        (["x/a.nii.gz", "x/a_seg.nii.gz"], None),
+        (["x/a.nii.gz", "x/a_seg.nii.gz"], root / "x"),
+    ]:
+        with pytest.raises(UsageError, match=r"is one of the scans\. Name another place"):
+            outputs(root, *inputs, out=out)
+
+
+def test_the_header_and_the_voxels_of_a_pair_are_one_scan(here):
+    root = here("x/a.hdr", "x/a.img", "x/b.hdr.gz", "x/b.img.gz", "x/c.img")
+    assert outputs(root, "x") == ["x/a_seg.nii.gz", "x/b_seg.nii.gz", "x/c_seg.nii.gz"]
+    jobs = plan_jobs([root / "x"], None, ".nii.gz")
+    assert [job.image.name for job in jobs] == ["a.img", "b.img.gz", "c.img"]
+
+
+@pytest.mark.parametrize("names", [("IM0001", "IM0002"), ("1.dcm", "2.dcm")])
+def test_a_folder_of_dicom_slices_is_one_scan_with_its_result_beside_it(here, names, monkeypatch):
+    root = here(*(f"study/{name}" for name in names))
+    for name in names:
+        (root / "study" / name).write_bytes(bytes(128) + b"DICM")
+    (job,) = plan_jobs([root / "study"], None, ".nii.gz")
+    assert job == Job(root / "study", root / "study_seg.nii.gz")
+    assert outputs(root, "study", out=root / "out") == ["out/study_seg.nii.gz"]
+    monkeypatch.chdir(root / "study")
+    assert plan_jobs([Path()], None, ".nii.gz") == [job]
+
+
+def test_a_folder_without_images_and_a_missing_one_are_refused(here):
+    root = here("x/notes.txt")
+    with pytest.raises(ImageError, match=r"x: holds no image\. Give .*\.nii\.gz"):
+        outputs(root, "x")
+    with pytest.raises(ImageError, match="absent: there is no such file or folder"):
+        outputs(root, "absent")
+
+
+def test_a_bad_scan_does_not_stop_the_others(tmp_path):
+    jobs = [Job(tmp_path / name, tmp_path / "out") for name in "abc"]
+    done = []
+
+    def work(job):
+        if job.image.name == "b":
+            raise ImageError("is damaged", where=job.image, remedy="Copy it anew")
+        done.append(job.image.name)
+
+    first, second, third = run(jobs, work)
+    assert (first, third) == (jobs[0], jobs[2])
+    assert isinstance(second, Failure)
+    assert second.job == jobs[1]
+    assert "b: is damaged" in str(second.error)
+    assert done == ["a", "c"]
+
+
+def test_jobs_are_done_one_by_one_and_an_error_of_the_program_is_not_hidden(tmp_path):
+    jobs = [Job(tmp_path / name, tmp_path / "out") for name in "ab"]
+    started = []
+
+    def work(job):
+        started.append(job)
+        if job is jobs[1]:
+            np.zeros(2)[5]
+
+    results = run(jobs, work)
+    assert next(results) == jobs[0]
+    assert started == jobs[:1]
+    with pytest.raises(IndexError):
+        next(results)

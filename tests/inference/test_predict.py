@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from medseg import bundle as bundles
+from medseg.bundle import Bundle
+from medseg.errors import ModelError
+from medseg.inference import predict
+from medseg.recipe import Inference
+from medseg.volume import Grid, Volume
+
+
+class Threshold(nn.Module):
+    """Calls the bright voxels the first label and never says the second."""
+
+    def __init__(self):
+        super().__init__()
+        self.level = nn.Parameter(torch.tensor(0.0))
+
+    def forward(self, patches):
+        bright = patches - self.level
+        return torch.cat([-bright, bright, torch.full_like(bright, -99)], dim=1)
+
+
+@pytest.fixture
+def predictor(tmp_path, hippocampus_task, make_plan):
+    """A predictor at another spacing than that of the scans, with patches that overlap."""
+    plan = make_plan(spacing_mm=(0.8, 1.0, 1.6), inference=Inference(overlap=0.5, batch=3))
+    bundle = Bundle(tmp_path, hippocampus_task, plan)
+    return predict.Predictor(bundle, Threshold().eval(), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, -1, 1), (1, -1, -1)])
+def test_a_segmentation_lies_on_the_grid_of_its_scan(predictor, signs):
+    affine = np.diag([*signs, 1.0])
+    affine[:3, 3] = (-20, 3, 70)
+    voxels = np.full((15, 14, 17), 100, dtype=np.int16)
+    voxels[4:11, 3:12, 2:9] = 200
+    found = predict.predict(predictor, Volume(voxels[None], Grid((15, 14, 17), affine)))
+    assert found.grid.affine is affine
+    assert found.task is predictor.bundle.task
+    certain = np.ones(voxels.shape, dtype=bool)
+    for axis, faces in enumerate([(4, 11), (3, 12), (2, 9)]):
+        for face in faces:  # a border may move by a voxel when it is resampled
+            np.moveaxis(certain, axis, 0)[face - 1 : face + 1] = False
+    np.testing.assert_array_equal((found.label_map == 1)[certain], (voxels == 200)[certain])
+    assert set(np.unique(found.label_map)) == {0, 1}
+
+
+def test_a_prepared_image_may_be_read_only(predictor):
+    image = np.random.default_rng(0).normal(size=(1, 9, 10, 11)).astype(np.float32)
+    image.flags.writeable = False
+    found = predict.logits(predictor.network, image, predictor.bundle.plan)
+    np.testing.assert_allclose(found[1], image[0], atol=1e-5)
+
+
+def test_a_bundle_is_loaded_with_its_network_ready(tmp_path, hippocampus_task, make_plan):
+    from medseg import networks
+
+    network = networks.build("swin_unetr", in_channels=1, out_channels=3, features=12)
+    bundle = bundles.write(tmp_path, hippocampus_task, make_plan(), network.state_dict())
+    found = predict.load(bundle, torch.device("cpu"))
+    assert found.bundle is bundle
+    assert found.device == torch.device("cpu")
+    assert not found.network.training
+    (tmp_path / "weights.safetensors").unlink()
+    with pytest.raises(ModelError, match="does not fit swin_unetr"):
+        predict.load(bundle, torch.device("cpu"))

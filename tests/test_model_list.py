@@ -1,0 +1,107 @@
+import json
+import shutil
+from pathlib import Path
+
+import platformdirs
+import pytest
+import torch
+
+from medseg import bundle as bundles
+from medseg import model_list
+from medseg.errors import ModelError
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """An empty list of models."""
+    place = tmp_path / "home of Zoë"
+    monkeypatch.setenv("MEDSEG_HOME", str(place))
+    return place
+
+
+@pytest.fixture
+def train(tmp_path, hippocampus_task, make_plan):
+    """Makes a run folder with a bundle and puts it on the list."""
+
+    def done(name):
+        folder = tmp_path / name / "bundle"
+        weights = {"weight": torch.zeros(1)}
+        made = bundles.write(folder, hippocampus_task, make_plan(), weights)
+        model_list.add(made)
+        return made
+
+    return done
+
+
+def test_without_models_the_error_says_how_to_get_one():
+    with pytest.raises(ModelError, match=r"no model was trained .* Train one with 'medseg train'"):
+        model_list.choose(None)
+
+
+def test_the_only_model_need_not_be_named(train):
+    made = train("run with a blank")
+    assert model_list.choose(None) == made
+
+
+def test_the_choice_among_several_is_left_to_the_user(train):
+    first, second = train("first"), train("second")
+    with pytest.raises(ModelError) as caught:
+        model_list.choose(None)
+    assert str(caught.value).splitlines() == [
+        "there are 2 models on this machine:",
+        f"  --model {first.folder}",
+        f"  --model {second.folder}",
+        "None of them was chosen. Name one with --model.",
+    ]
+    assert model_list.choose(second.folder) == second
+    assert model_list.choose(first.folder.parent) == first
+
+
+def test_a_model_that_was_trained_again_in_its_place_is_one_model(train):
+    train("run")
+    assert model_list.choose(None) == train("run")
+
+
+@pytest.mark.parametrize("leave", ["moved", "deleted"])
+def test_models_that_are_gone_are_passed_over(train, tmp_path, leave):
+    gone, kept = train("gone"), train("kept")
+    if leave == "moved":
+        gone.folder.parent.rename(tmp_path / "moved")
+    else:
+        shutil.rmtree(gone.folder)
+    assert model_list.places() == [kept.folder]
+    assert model_list.choose(None) == kept
+
+
+@pytest.mark.parametrize(
+    "entry", [b"", b"{", b"[]", b"3", b"{}", b'{"bundle": 3}', b"\xff\xfe", b'{"bundle": null}']
+)
+def test_a_damaged_entry_does_not_hide_the_others(train, home, entry):
+    kept = train("kept")
+    (home / "models" / "damaged.json").write_bytes(entry)
+    (home / "models" / "folder.json").mkdir()
+    assert model_list.places() == [kept.folder]
+
+
+def test_a_bundle_is_listed_by_its_full_path(train, tmp_path, monkeypatch, home):
+    monkeypatch.chdir(tmp_path)
+    made = train("run")
+    model_list.add(bundles.Bundle(Path("run/bundle"), made.task, made.plan))
+    (entry,) = (home / "models").iterdir()
+    assert json.loads(entry.read_text()) == {"bundle": str(made.folder)}
+
+
+def test_a_path_that_is_no_unicode_can_be_listed(train, tmp_path):
+    made = train("run")
+    odd = made.folder.parent.rename(tmp_path / "run\udcff")
+    model_list.add(bundles.Bundle(odd / "bundle", made.task, made.plan))
+    assert model_list.places() == [odd / "bundle"]
+
+
+def test_the_list_lies_in_the_users_data_folder_unless_the_environment_says_where(
+    home, tmp_path, monkeypatch
+):
+    assert model_list.folder() == home / "models"
+    monkeypatch.setenv("MEDSEG_HOME", "")
+    monkeypatch.setattr(platformdirs, "user_data_path", lambda name: tmp_path / name)
+    assert model_list.folder() == tmp_path / "medseg" / "models"
