@@ -1,6 +1,6 @@
 """Draw a scan, its reference and a prediction side by side: the picture in the README.
 
-    python docs/draw_result.py SCAN REFERENCE PREDICTION --task hippocampus -o docs/hippocampus.png
+Usage: python docs/draw_result.py SCAN REFERENCE PREDICTION --task NAME -o PICTURE.png
 """
 
 import argparse

@@ -1,11 +1,13 @@
 """Segmentation networks: one paper, one file.
 
-A module here defines a class of the paper's name, offers it as `Network`, and offers as `TINY` the
-options of a small version for tests. Every network takes an image batch of any size and returns
-full-resolution logits.
+A module here defines a class of the paper's name and offers it as `Network`, its sizes as `SIZES`
+(the options of each by name), and as `TINY` the options of a small version for tests. It may offer
+`fitted(patch)`, which returns options that suit a training patch. Every network takes an image
+batch of any size and returns full-resolution logits.
 """
 
 import sys
+from types import ModuleType
 from typing import Any
 
 from torch import nn
@@ -13,20 +15,41 @@ from torch import nn
 from medseg import registry
 
 
-def build(name: str, *, in_channels: int, out_channels: int, **options: Any) -> nn.Module:
+def build(
+    name: str, *, in_channels: int, out_channels: int, size: str | None = None, **options: Any
+) -> nn.Module:
     """Build the network that `name` names, with fresh weights.
 
     Args:
         name: A module of this package, such as `swin_unetr`.
         in_channels: Channels of the image.
         out_channels: Channels of the logits: labels, or regions.
+        size: A named size, such as `small`; options given beside it come first.
         **options: What the network's class takes beside these.
 
     Raises:
-        ValueError: There is no such network, or it refuses the options.
+        ValueError: There is no such network or size, or it refuses the options.
     """
-    module = registry.load(sys.modules[__name__], name)
+    module = _module(name)
+    sizes: dict[str, dict[str, Any]] = module.SIZES
+    if size is not None and size not in sizes:
+        raise ValueError(f"{name} has no size {size!r}; choose from {sorted(sizes)}")
+    chosen = {**(sizes[size] if size is not None else {}), **options}
     network: nn.Module = module.Network(
-        in_channels=in_channels, out_channels=out_channels, **options
+        in_channels=in_channels, out_channels=out_channels, **chosen
     )
     return network
+
+
+def fitted(name: str, patch: tuple[int, int, int]) -> dict[str, Any]:
+    """Return the options of the network `name` that suit training patches of `patch` voxels.
+
+    Raises:
+        ValueError: There is no such network.
+    """
+    suit = getattr(_module(name), "fitted", None)
+    return dict(suit(patch)) if suit is not None else {}
+
+
+def _module(name: str) -> ModuleType:
+    return registry.load(sys.modules[__name__], name)

@@ -290,4 +290,18 @@ def pad(image: Float[Tensor, "batch channels i j k"], multiple: Stride) -> Tenso
 
 
 Network = SwinUNETR
+
+
+def fitted(patch: tuple[int, int, int]) -> dict[str, tuple[int, int, int]]:
+    """Return windows of 5 to 7 tokens that fill the finest grid of a patch of `patch` voxels.
+
+    Windows that stick out of the grid compute attention for nothing. Along each axis the length
+    is taken that needs the fewest tokens; of equals the largest, which sees the most.
+    """
+    tokens = [-(-size // 2) for size in patch]
+    i, j, k = (min((7, 6, 5), key=lambda width: -(-count // width) * width) for count in tokens)
+    return {"window": (i, j, k)}
+
+
+SIZES = {"small": {"features": 24}, "base": {"features": 48}}
 TINY = {"features": 12, "depths": (1, 2, 1, 1), "window": (3, 3, 3)}

@@ -8,11 +8,10 @@ Rules, in order:
 2. Size of the network: the recipe's options, else `base` on a GPU and `small` on a CPU.
 3. Patch: the median size of the data at that spacing, rounded up to a multiple of eight, at most
    128 (GPU) or 96 (CPU) voxels along an axis.
-4. Options that suit the patch, where the network offers any (`fitted`), such as windows that
-   divide its grid.
-5. Batch: 2. While a step needs more than half of the free memory, the longest axis of the patch
+4. Batch: 2. While a step needs more than half of the free memory, the longest axis of the patch
    is shortened by eight, down to 32; then the batch becomes 1. The need is measured: what the
    network keeps for the backward pass on a small patch, per voxel.
+5. Options that suit the patch, where the network knows any, such as windows that fill its grid.
 6. Precision: bfloat16 where the processor multiplies it in hardware, else float32.
 """
 
@@ -56,8 +55,10 @@ def resolve(
         UsageError: The network does not exist or does not take an option.
     """
     spacing_mm = _spacing(recipe, task, data)
-    choice = _network(recipe, device)
+    choice = _sized(recipe.network, device)
     patch, batch = _patch_and_batch(recipe, choice, task, data, spacing_mm, device)
+    suiting = networks.fitted(choice.name, patch)
+    choice = NetworkChoice(name=choice.name, options={**suiting, **choice.options})
     low, high = STEPS_PER_EPOCH
     steps = recipe.training.steps_per_epoch
     return Plan(
@@ -125,8 +126,7 @@ def _spacing(recipe: Recipe, task: Task, data: Fingerprint) -> Spacing:
     return (i, j, k)
 
 
-def _network(recipe: Recipe, device: torch.device) -> NetworkChoice:
-    choice = recipe.network
+def _sized(choice: NetworkChoice, device: torch.device) -> NetworkChoice:
     if choice.options:
         return choice
     size = "base" if device.type == "cuda" else "small"
@@ -181,5 +181,6 @@ def _computes_bfloat16(device: torch.device) -> bool:
     """Tell whether `device` multiplies bfloat16 in hardware; elsewhere it would be slower."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    describe = getattr(torch.cpu, "get_capabilities", dict)  # torch 2.11 may lack it
-    return any(describe().get(unit, False) for unit in ("avx512_bf16", "amx_bf16"))
+    describe = getattr(torch.cpu, "get_capabilities", None)  # torch 2.11 may lack it
+    units: dict[str, bool] = describe() if describe is not None else {}
+    return any(units.get(unit, False) for unit in ("avx512_bf16", "amx_bf16"))
