@@ -32,8 +32,8 @@ class Setting:
 
 
 SETTINGS = [
-    Setting(features=48, size=(96, 96, 96), batch=1, repeats=5),
-    Setting(features=24, size=(40, 56, 40), batch=2, repeats=9),
+    Setting(features=48, size=(96, 96, 96), batch=1, repeats=3),
+    Setting(features=24, size=(40, 56, 40), batch=2, repeats=7),
 ]
 
 

@@ -69,7 +69,10 @@ class ResidualBlock(nn.Module):
     def forward(self, *parts: Float[Tensor, "batch _ i j k"]) -> Convolved:
         """Transform the features that `parts` would have if concatenated."""
         hidden = normalize_activate_(join(parts, self.conv1.conv.weight))
-        residual = join(parts, self.conv3.conv.weight) if self.projects else parts[0]
+        if self.projects:
+            residual = join(parts, self.conv3.conv.weight)
+        else:
+            residual = parts[0].contiguous(memory_format=torch.channels_last_3d)
         return add_activate_(self.conv2(hidden), residual, normalize_residual=self.projects)
 
 
@@ -149,9 +152,8 @@ def convolve(x: Features, weight: Kernel) -> Convolved:
         weight = functional.pad(weight, (0, 0, 0, 0, 0, 0, 0, lacking))
     x = x.contiguous(memory_format=torch.channels_last_3d)
     result = functional.conv3d(x, weight, padding=weight.shape[-1] // 2)
-    return result.contiguous(
-        memory_format=torch.channels_last_3d
-    )  # small grids come back otherwise
+    # Small grids come back in another layout.
+    return result.contiguous(memory_format=torch.channels_last_3d)
 
 
 def join(parts: Sequence[Float[Tensor, "batch _ i j k"]], weight: Kernel) -> Convolved:
