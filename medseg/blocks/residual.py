@@ -24,6 +24,7 @@ Kernel = Float[Tensor, "out features w w w"]
 Stride = tuple[int, int, int]
 
 FEW = 4
+TINY_GRID = 27
 """With fewer channels torch falls back to a slow kernel; added zeros save more than they cost."""
 
 
@@ -151,9 +152,20 @@ def convolve(x: Features, weight: Kernel) -> Convolved:
         x = functional.pad(x, (0, 0, 0, 0, 0, 0, 0, lacking))
         weight = functional.pad(weight, (0, 0, 0, 0, 0, 0, 0, lacking))
     x = x.contiguous(memory_format=torch.channels_last_3d)
-    result = functional.conv3d(x, weight, padding=weight.shape[-1] // 2)
+    result = _convolve_3d(x, weight)
     # Small grids come back in another layout.
     return result.contiguous(memory_format=torch.channels_last_3d)
+
+
+def _convolve_3d(x: Features, weight: Kernel) -> Convolved:
+    padding = weight.shape[-1] // 2
+    if x.device.type == "cpu" and x.shape[2:].numel() <= TINY_GRID:
+        # On grids of 2x2x2 the bfloat16 gradient of the weights holds uninitialised memory on
+        # CPUs (seen with torch 2.14.1), so that training ends in NaN; float32 costs nothing there.
+        dtype = x.dtype
+        with torch.autocast("cpu", enabled=False):
+            return functional.conv3d(x.float(), weight.float(), padding=padding).to(dtype)
+    return functional.conv3d(x, weight, padding=padding)
 
 
 def join(parts: Sequence[Float[Tensor, "batch _ i j k"]], weight: Kernel) -> Convolved:
