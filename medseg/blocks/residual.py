@@ -24,8 +24,10 @@ Kernel = Float[Tensor, "out features w w w"]
 Stride = tuple[int, int, int]
 
 FEW = 4
-TINY_GRID = 27
 """With fewer channels torch falls back to a slow kernel; added zeros save more than they cost."""
+
+TINY_GRID = 27
+"""Voxels of a grid that is convolved in float32 on a CPU."""
 
 
 class Convolution(nn.Module):

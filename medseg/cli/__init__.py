@@ -31,7 +31,7 @@ for verb in (train, predict, evaluate, export, tasks, phantom, demo):
     app.command()(verb)
 
 
-def _print_version(wanted: bool) -> bool:  # noqa: FBT001 - typer's signature of a callback
+def _print_version(wanted: bool) -> bool:  # noqa: FBT001 - typer calls it
     if wanted:
         typer.echo(f"medseg {__version__}")
         raise typer.Exit

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from medseg.blocks.residual import ResidualBlock, UpBlock, join, upsample_convolve
+from medseg.blocks.residual import ResidualBlock, UpBlock, convolve, join, upsample_convolve
 
 
 def features(*shape):
@@ -57,3 +57,16 @@ def in_words(block, x):
     hidden = norm(functional.conv3d(hidden, block.conv2.conv.weight, padding=1))
     shortcut = norm(functional.conv3d(x, block.conv3.conv.weight)) if block.projects else x
     return functional.leaky_relu(hidden + shortcut)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_bfloat16_gradients_of_tiny_grids_are_finite(length):
+    # torch's own are not always, so that many are tried, over memory that was full of NaN
+    for _ in range(15):
+        full = torch.full((4_000_000,), torch.nan)
+        del full
+        weight = torch.randn(16, 16, 3, 3, 3, dtype=torch.bfloat16, requires_grad=True)
+        x = torch.randn(1, 16, length, length, length, dtype=torch.bfloat16, requires_grad=True)
+        convolve(x, weight).sum().backward()
+        assert torch.isfinite(weight.grad).all()
+        assert torch.isfinite(x.grad).all()

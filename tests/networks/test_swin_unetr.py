@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from medseg import networks
+from medseg.networks import swin_unetr
 from medseg.networks.swin_unetr import SwinUNETR
 
 
@@ -221,3 +222,13 @@ def test_training_follows_inference_mode():
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         SwinUNETR(in_channels=1, out_channels=2, **options)
+
+
+def test_windows_fill_the_grid_of_the_patch():
+    # 40 voxels are 20 tokens, which windows of 5 fill; 56 are 28, which windows of 7 fill
+    assert swin_unetr.fitted((40, 56, 40)) == {"window": (5, 7, 5)}
+
+
+def test_of_windows_that_fill_equally_well_the_largest_is_taken():
+    # 96 voxels are 48 tokens: 7 x 7 = 49, 8 x 6 = 48, 10 x 5 = 50; 70 are 35 = 5 x 7 = 7 x 5
+    assert swin_unetr.fitted((96, 70, 84)) == {"window": (6, 7, 7)}

@@ -1,0 +1,26 @@
+"""Networks by name and size."""
+
+import pytest
+
+from medseg import networks
+
+
+def test_a_size_stands_for_its_options():
+    small = networks.build("swin_unetr", in_channels=1, out_channels=14, size="small")
+    # MONAI 1.6.1's SwinUNETR with 24 features has as many parameters
+    assert sum(parameter.numel() for parameter in small.parameters()) == 15_703_304
+
+
+def test_options_come_before_the_size():
+    both = networks.build("swin_unetr", in_channels=1, out_channels=14, size="base", features=12)
+    assert sum(parameter.numel() for parameter in both.parameters()) == 4_078_220
+
+
+def test_an_unknown_size_is_refused_with_the_choices():
+    with pytest.raises(ValueError, match=r"choose from \['base', 'small'\]"):
+        networks.build("swin_unetr", in_channels=1, out_channels=2, size="huge")
+
+
+def test_an_unknown_network_is_refused_with_the_choices():
+    with pytest.raises(ValueError, match="choose from"):
+        networks.fitted("swinunetr", (32, 32, 32))

@@ -1,0 +1,52 @@
+"""What the README shows is so."""
+
+import re
+import shlex
+
+import pytest
+
+from medseg import errors
+from medseg.__main__ import run
+from medseg.resources import folder
+
+ROOT = folder("configs").parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    shlex.split(line, comments=True)
+    for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+    for line in block.replace("\\\n", " ").splitlines()
+    if line.startswith("medseg ")
+]
+
+
+def _options(verb, capsys):
+    assert run([verb, "--help"]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_is_one_that_medseg_takes(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    known = _options(command[1], capsys)
+    options = [word for word in command[2:] if word.startswith("-")]
+    assert all(option in known for option in options)
+
+
+def test_there_are_commands_for_the_whole_line():
+    assert {command[1] for command in COMMANDS} >= {"train", "predict", "evaluate"}
+
+
+def test_every_exit_code_is_told():
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    codes = {kind.exit_code for kind in kinds if issubclass(kind, errors.MedsegError)}
+    assert all(f"\n| {code} | " in README for code in codes | {0, 130})
+
+
+def test_every_link_leads_somewhere():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_it_says_for_whom_it_is():
+    assert "research use only" in README.lower()
