@@ -27,6 +27,13 @@ FEW = 4
 """With fewer channels torch falls back to a slow kernel; added zeros save more than they cost."""
 
 
+SMALL = 20480
+"""Up to this many features times rows, torch convolves a single case with a slow kernel."""
+
+WORTH = 512
+"""From this many voxels on, a second, empty case costs less than the slow kernel."""
+
+
 class Convolution(nn.Module):
     """The weights of a convolution; the blocks below decide how they are applied."""
 
@@ -150,10 +157,23 @@ def convolve(x: Features, weight: Kernel) -> Convolved:
     if lacking > 0 and x.device.type == "cpu":
         x = functional.pad(x, (0, 0, 0, 0, 0, 0, 0, lacking))
         weight = functional.pad(weight, (0, 0, 0, 0, 0, 0, 0, lacking))
+    alone = meets_slow_kernel(x)
+    if alone:
+        x = functional.pad(x, (0, 0, 0, 0, 0, 0, 0, 0, 0, 1))
     x = x.contiguous(memory_format=torch.channels_last_3d)
     result = functional.conv3d(x, weight, padding=weight.shape[-1] // 2)
+    if alone:
+        result = result[:1].clone()
     # Small grids come back in another layout.
     return result.contiguous(memory_format=torch.channels_last_3d)
+
+
+def meets_slow_kernel(x: Features) -> bool:
+    """Whether torch would leave oneDNN because a single small case is given; two cases it takes."""
+    batch, features, i, j, k = x.shape
+    if batch > 1 or x.device.type != "cpu":
+        return False
+    return features * i * j <= SMALL and i * j * k >= WORTH
 
 
 def join(parts: Sequence[Float[Tensor, "batch _ i j k"]], weight: Kernel) -> Convolved:
