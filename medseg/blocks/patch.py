@@ -26,9 +26,11 @@ class PatchEmbedding(nn.Module):
         self.proj = nn.Conv3d(in_channels, features, stride, stride)
 
     def forward(self, image: Float[Tensor, "batch channels x y z"]) -> Tokens:
-        """Embed an image whose size is a multiple of the stride."""
+        """Embed; an image that the stride does not divide is filled with zeros at its end."""
         p, q, r = self.stride
-        patches = rearrange(image, "b c (i p) (j q) (k r) -> b i j k (c p q r)", p=p, q=q, r=r)
+        i, j, k = image.shape[2:]
+        filled = functional.pad(image, (0, -k % r, 0, -j % q, 0, -i % p))
+        patches = rearrange(filled, "b c (i p) (j q) (k r) -> b i j k (c p q r)", p=p, q=q, r=r)
         return functional.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
 
 

@@ -30,6 +30,13 @@ TINY_GRID = 27
 """Voxels of a grid that is convolved in float32 on a CPU."""
 
 
+SMALL = 20480
+"""Up to this many features times rows, torch convolves a single case with a slow kernel."""
+
+WORTH = 512
+"""From this many voxels on, a second, empty case costs less than the slow kernel."""
+
+
 class Convolution(nn.Module):
     """The weights of a convolution; the blocks below decide how they are applied."""
 
@@ -106,9 +113,11 @@ class UpBlock(nn.Module):
         low: Float[Tensor, "batch many i j k"],
         skip: Float[Tensor, "batch few fine_i fine_j fine_k"],
     ) -> Float[Tensor, "batch few fine_i fine_j fine_k"]:
-        """Return features on the grid of `skip`."""
-        if not self._composes(low):
-            result: Tensor = self.conv_block(self.transp_conv(low), skip)
+        """Return features on the grid of `skip`, which may end before the refined grid does."""
+        if not self._composes(low, skip):
+            i, j, k = skip.shape[2:]
+            refined = self.transp_conv(low)[:, :, :i, :j, :k]
+            result: Tensor = self.conv_block(refined, skip)
             return result
         block = self.conv_block
         hidden = normalize_activate_(self._join(low, skip, block.conv1))
@@ -122,8 +131,11 @@ class UpBlock(nn.Module):
         refined = upsample_convolve(low, self.transp_conv.conv.weight, weight[:, :few], self.stride)
         return convolve(skip, weight[:, few:]).add_(refined)
 
-    def _composes(self, low: Tensor) -> bool:
-        """Whether one composed transposed convolution costs less than two convolutions in a row."""
+    def _composes(self, low: Tensor, skip: Tensor) -> bool:
+        """Whether one composed transposed convolution does it, and for less than two in a row."""
+        grids = zip(low.shape[2:], self.stride, skip.shape[2:], strict=True)
+        if any(coarse * stride != fine for coarse, stride, fine in grids):
+            return False
         many, few = self.transp_conv.conv.weight.shape[:2]
         voxels = low.numel() // many
         kernel = math.prod(s + 2 for s in self.stride)
@@ -153,10 +165,23 @@ def convolve(x: Features, weight: Kernel) -> Convolved:
     if lacking > 0 and x.device.type == "cpu":
         x = functional.pad(x, (0, 0, 0, 0, 0, 0, 0, lacking))
         weight = functional.pad(weight, (0, 0, 0, 0, 0, 0, 0, lacking))
+    alone = meets_slow_kernel(x)
+    if alone:
+        x = functional.pad(x, (0, 0, 0, 0, 0, 0, 0, 0, 0, 1))
     x = x.contiguous(memory_format=torch.channels_last_3d)
     result = _convolve_3d(x, weight)
+    if alone:
+        result = result[:1].clone()
     # Small grids come back in another layout.
     return result.contiguous(memory_format=torch.channels_last_3d)
+
+
+def meets_slow_kernel(x: Features) -> bool:
+    """Whether torch would leave oneDNN because a single small case is given; two cases it takes."""
+    batch, features, i, j, k = x.shape
+    if batch > 1 or x.device.type != "cpu":
+        return False
+    return features * i * j <= SMALL and i * j * k >= WORTH
 
 
 def _convolve_3d(x: Features, weight: Kernel) -> Convolved:

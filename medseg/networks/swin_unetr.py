@@ -199,7 +199,6 @@ class SwinUNETR(nn.Module):
         check(features, depths, heads, strides)
         f = features
         steps = [per_axis(patch_embedding), *map(per_axis, strides)]
-        self.divisor = divisor(steps)
         self.swinViT = SwinTransformer(
             in_channels,
             features=f,
@@ -228,23 +227,23 @@ class SwinUNETR(nn.Module):
         *,
         after_embedding: Embedded | None = None,
     ) -> list[Tensor]:
-        """Return the encoder's features by scale, finest first, of the image as it is padded."""
-        scales: list[Tensor] = self.swinViT(pad(image, self.divisor), after_embedding)
+        """Return the encoder's features by scale, finest first.
+
+        A scale that the next stride does not divide is filled with zeros at its end.
+        """
+        scales: list[Tensor] = self.swinViT(image, after_embedding)
         return scales
 
     def forward(
         self, image: Float[Tensor, "batch channels i j k"]
     ) -> Float[Tensor, "batch outputs i j k"]:
         """Return logits on the grid of the image."""
-        padded = pad(image, self.divisor)
-        h0, h1, h2, h3, h4 = self.encode(padded)
+        h0, h1, h2, h3, h4 = self.encode(image)
         x = self.decoder5(self.encoder10(h4), h3)
         x = self.decoder4(x, self.encoder4(h2))
         x = self.decoder3(x, self.encoder3(h1))
         x = self.decoder2(x, self.encoder2(h0))
-        x = self.decoder1(x, self.encoder1(padded))
-        i, j, k = image.shape[2:]
-        return self.out(x)[:, :, :i, :j, :k].contiguous()
+        return self.out(self.decoder1(x, self.encoder1(image))).contiguous()
 
 
 def check(
@@ -273,20 +272,6 @@ def per_axis(value: int | Sequence[int]) -> tuple[int, int, int]:
     """Repeat one number for each axis; three stay as they are."""
     i, j, k = (value,) * 3 if isinstance(value, int) else value
     return i, j, k
-
-
-def divisor(strides: Sequence[Stride]) -> Stride:
-    """Multiply strides along each axis."""
-    p, q, r = 1, 1, 1
-    for a, b, c in strides:
-        p, q, r = p * a, q * b, r * c
-    return p, q, r
-
-
-def pad(image: Float[Tensor, "batch channels i j k"], multiple: Stride) -> Tensor:
-    """Fill the end of each axis with zeros up to a multiple."""
-    i, j, k = (-n % m for n, m in zip(image.shape[2:], multiple, strict=True))
-    return functional.pad(image, (0, k, 0, j, 0, i)) if i or j or k else image
 
 
 Network = SwinUNETR

@@ -72,7 +72,7 @@ def test_a_tiny_patch_can_be_learned_by_heart(network):
     for label, centre in ((1, 10), (2, 22)):
         labels[0][sum((a - centre) ** 2 for a in axes) < 36] = label
     patch[:, 0] += labels
-    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
     for _ in range(60):
         logits = network(patch)
         predicted = logits.detach().argmax(1)

@@ -57,7 +57,7 @@ def relative(ours, theirs):
     [
         ({}, (64, 32, 64)),
         ({"use_v2": True}, (64, 32, 32)),
-        ({"in_channels": 4}, (32, 96, 64)),
+        ({"in_channels": 4}, (32, 96, 32)),
         ({"merging": "monai_v2"}, (32, 64, 32)),
         ({"features": 24, "depths": (2, 1, 1, 2)}, (64, 32, 32)),
     ],
@@ -79,11 +79,11 @@ def test_logits_are_those_of_monai_at_full_size(use_v2):
         assert relative(ours(image), theirs(image)) < 1e-5
 
 
-@pytest.mark.parametrize("use_v2", [False, True])
+@pytest.mark.parametrize("use_v2", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_gradients_are_those_of_monai(use_v2):
     # Double precision: near a kink of a rectifier, float32 may fall on the other side.
     theirs, ours = (n.double() for n in pair(use_v2=use_v2))
-    image = torch.randn(2, 1, 64, 32, 32, dtype=torch.float64, requires_grad=True)
+    image = torch.randn(1, 1, 64, 32, 32, dtype=torch.float64, requires_grad=True)
     same = image.detach().clone().requires_grad_()
     expected, logits = theirs(image), ours(same)
     towards = torch.randn_like(expected)
@@ -148,7 +148,6 @@ def test_thick_slices_keep_their_number_under_strides_of_their_own():
         patch_embedding=(1, 2, 2),
         strides=((1, 2, 2), (2, 2, 2), 2, 2),
     )
-    assert network.divisor == (8, 32, 32)
     scales = network.encode(torch.randn(1, 1, 8, 64, 32))
     assert [tuple(s.shape[1:]) for s in scales] == [
         (12, 8, 32, 16), (24, 8, 16, 8), (48, 4, 8, 4), (96, 2, 4, 2), (192, 1, 2, 1),
