@@ -56,8 +56,6 @@ def cut(batch: int, grid: Grid, window: Grid, shift: Grid, device: torch.device)
     A grid that the windows do not divide is filled up at its end, and shifted after that,
     cyclically.
     """
-    if torch.compiler.is_compiling():  # a trace must not leave its tensors behind
-        return _cut.__wrapped__(batch, grid, window, shift, device)
     return _cut(batch, grid, window, shift, device)
 
 

@@ -150,6 +150,9 @@ class Head(nn.Module):
 class SwinUNETR(nn.Module):
     """Swin UNETR, and with `use_v2` SwinUNETR-V2.
 
+    `torch.export` works for a size that the network has seen before: the layout of the windows
+    depends on the size and is computed outside the trace, by the first forward pass.
+
     Args:
         in_channels: Channels of the image.
         out_channels: Channels of the logits.
