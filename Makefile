@@ -36,7 +36,7 @@ test: lint  ## lint and all tests but those that need a GPU
 	$(PYTEST) -m 'not gpu' --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 bench: $(READY)  ## medseg beside its peers; writes benchmarks/RESULTS.md
-	$(BIN)/python -m benchmarks.run_all
+	$(BIN)/python benchmarks/run_all.py
 
 clean:  ## Remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage demo_output

@@ -28,7 +28,9 @@ class Setting:
 
     def __str__(self) -> str:
         """Name it as a row of the table."""
-        return f"features {self.features}, image {self.batch}x1x{'x'.join(map(str, self.size))}"
+        name = f"features {self.features}, image {self.batch}x1x{'x'.join(map(str, self.size))}"
+        padded = any(length % 32 for length in self.size)
+        return f"{name} (MONAI: padded to multiples of 32)" if padded else name
 
 
 SETTINGS = [
@@ -51,11 +53,12 @@ def both(setting: Setting) -> dict[str, nn.Module]:
     return {"medseg": ours, "monai": theirs}
 
 
-def image(setting: Setting) -> Tensor:
-    """Make an image of noise, filled up to multiples of 32, which MONAI demands."""
+def images(setting: Setting) -> dict[str, Tensor]:
+    """Make an image of noise; MONAI demands that it be filled up to multiples of 32."""
     i, j, k = setting.size
     noise = torch.randn(setting.batch, 1, i, j, k, generator=torch.Generator().manual_seed(1))
-    return functional.pad(noise, (0, -k % 32, 0, -j % 32, 0, -i % 32))
+    filled = functional.pad(noise, (0, -k % 32, 0, -j % 32, 0, -i % 32))
+    return {"medseg": noise, "monai": filled}
 
 
 def forward(network: nn.Module, given: Tensor) -> None:
@@ -80,7 +83,7 @@ def memory(index: str, work: str, name: str) -> None:
     """Print by how many bytes one piece of work raises the peak of memory."""
     setting = SETTINGS[int(index)]
     network = both(setting)[name]
-    given = image(setting)
+    given = images(setting)[name]
     forward(network, given[:, :, :32, :32, :64])  # libraries allocate on first use
     print(rise_of_peak_bytes(lambda: WORK[work](network, given)))
 
@@ -89,9 +92,9 @@ def main() -> None:
     """Measure every setting."""
     rows = []
     for index, setting in enumerate(SETTINGS):
-        pair, given = both(setting), image(setting)
+        pair, given = both(setting), images(setting)
         for work, run in WORK.items():
-            actions = {name: partial(run, network, given) for name, network in pair.items()}
+            actions = {name: partial(run, network, given[name]) for name, network in pair.items()}
             seconds = median_seconds(actions, repeats=setting.repeats)
             rows.append(Row(str(setting), work, "s", seconds.pop("medseg"), peers=seconds))
             gib = {
