@@ -6,6 +6,7 @@ import sys
 from medseg.errors import MedsegError
 
 _DEBUG = "--debug"
+_STOPPED = 130
 
 
 def main() -> None:
@@ -28,7 +29,10 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     try:
         app(arguments, prog_name="medseg")
     except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else 1
+        code = leaving.code if isinstance(leaving.code, int) else 1
+        if code == _STOPPED:
+            sys.stderr.write("medseg: stopped\n")
+        return code
     except BaseException as error:
         if debug:
             raise
@@ -42,7 +46,7 @@ def _explained(error: BaseException) -> tuple[str, int]:
     if isinstance(error, MedsegError):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        return "stopped", 130
+        return "stopped", _STOPPED
     if isinstance(error, MemoryError):
         return "out of memory. Close other programs, or use a machine with more.", 1
     reason = f"{type(error).__name__}: {error}".splitlines()[0]

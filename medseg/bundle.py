@@ -9,6 +9,7 @@
 """
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -79,7 +80,7 @@ class Bundle:
 
 
 def write(folder: Path, task: Task, plan: Plan, weights: "dict[str, Tensor]") -> Bundle:
-    """Write a bundle; the manifest comes last, so that an interrupted write is no bundle.
+    """Write a bundle whole, then put it in the place of an older one.
 
     Raises:
         OutputError: The disk is full, or the place is not writable.
@@ -96,16 +97,21 @@ def write(folder: Path, task: Task, plan: Plan, weights: "dict[str, Tensor]") ->
         _PLAN: recipes.plan_text(plan).encode(),
         _WEIGHTS: save(copies),
     }
-    files.make_folder(folder)
-    (folder / MANIFEST).unlink(missing_ok=True)
-    for name, content in contents.items():
-        files.write_bytes(folder / name, content)
-    manifest = {
-        "format": FORMAT,
-        "medseg": __version__,
-        "sha256": {name: files.sha256(folder / name) for name in contents},
-    }
-    files.write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+    fresh = folder.with_name(f".partial-{folder.name}")
+    with files.explained(folder):
+        shutil.rmtree(fresh, ignore_errors=True)
+        files.make_folder(fresh)
+        for name, content in contents.items():
+            files.write_bytes(fresh / name, content)
+        manifest = {
+            "format": FORMAT,
+            "medseg": __version__,
+            "sha256": {name: files.sha256(fresh / name) for name in contents},
+        }
+        files.write_text(fresh / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+        if folder.exists():
+            shutil.rmtree(folder)
+        fresh.rename(folder)
     return Bundle(folder, task, plan)
 
 

@@ -11,15 +11,15 @@ from pathlib import Path
 from medseg.errors import OutputError
 
 _REMEDIES = {
-    errno.ENOSPC: "Free some space on that disk, or write to another with -o",
-    errno.EDQUOT: "Your disk quota is used up; free some space, or write elsewhere with -o",
-    errno.EACCES: "Choose a folder you may write to with -o",
-    errno.EPERM: "Choose a folder you may write to with -o",
-    errno.EROFS: "That disk is read-only; choose another with -o",
-    errno.ENOTDIR: "A file stands where a folder is needed; choose another place with -o",
-    errno.EEXIST: "A file stands where a folder is needed; choose another place with -o",
-    errno.EISDIR: "A folder stands where the file should go; choose another place with -o",
-    errno.ENAMETOOLONG: "Choose a shorter name with -o",
+    errno.ENOSPC: "Free some space on that disk, or write to another",
+    errno.EDQUOT: "Your disk quota is used up; free some space, or write elsewhere",
+    errno.EACCES: "Choose a folder you may write to",
+    errno.EPERM: "Choose a folder you may write to",
+    errno.EROFS: "That disk is read-only; choose another",
+    errno.ENOTDIR: "A file stands where a folder is needed; choose another place",
+    errno.EEXIST: "A file stands where a folder is needed; choose another place",
+    errno.EISDIR: "A folder stands where the file should go; choose another place",
+    errno.ENAMETOOLONG: "Choose a shorter name",
 }
 
 

@@ -18,12 +18,13 @@ from pydantic import (
 
 from medseg import resources
 from medseg.errors import UsageError
-from medseg.shapes import Spacing
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}$")]
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+\^[A-Za-z0-9.-]+\^[^\^~|]+$")]
 """A coded concept as 3D Slicer writes it: scheme^value^meaning, such as `SCT^10200004^Liver`."""
+
+Length = Annotated[float, Field(gt=0)]
 
 Modality = Literal["mr", "ct"]
 """Decides how intensities are normalised: MR per image, CT by the training set's statistics."""
@@ -95,7 +96,7 @@ class Task(_Strict):
     labels: Annotated[dict[Name, Label], Field(min_length=1)]
     regions: dict[Name, Region] = {}
     mirror_axes: tuple[Literal["x", "y", "z"], ...] = ()
-    spacing_mm: Spacing | None = None
+    spacing_mm: tuple[Length, Length, Length] | None = None
 
     @model_validator(mode="after")
     def _labels_are_distinct(self) -> "Task":
@@ -184,7 +185,11 @@ def read(name_or_path: str | Path) -> Task:
             f"there is no task {str(name_or_path)!r}",
             remedy=f"Choose one of {', '.join(names())}, or give the path of your own YAML file",
         )
-    return parse(path.read_text(encoding="utf-8"), where=path)
+    try:
+        content = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError("is not text in UTF-8", where=path, remedy="Save it as UTF-8") from error
+    return parse(content, where=path)
 
 
 def text(task: Task) -> str:

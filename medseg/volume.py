@@ -43,11 +43,6 @@ class Grid:
         directions = self.affine[:3, :3] / np.array(self.spacing_mm)
         return bool(np.allclose(directions.T @ directions, np.eye(3), atol=ORTHONORMAL_TOLERANCE))
 
-    @property
-    def diagonal_mm(self) -> float:
-        """Length of the image's diagonal: the largest distance two of its voxels can have."""
-        return float(np.linalg.norm(np.array(self.shape) * np.array(self.spacing_mm)))
-
     def matches(self, other: "Grid", *, tolerance_mm: float = 1e-2) -> bool:
         """Tell whether every voxel of the two grids has the same place in the patient."""
         if self.shape != other.shape:

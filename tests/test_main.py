@@ -73,6 +73,15 @@ def test_an_error_is_one_line_and_an_exit_code(monkeypatch, capsys, error, code,
         run(["tasks"], debug=True)
 
 
+def test_ctrl_c_in_a_verb_is_told(monkeypatch, capsys):
+    def interrupted(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("medseg.task.names", interrupted)
+    assert run(["tasks"]) == 130
+    assert capsys.readouterr().err.strip().endswith("medseg: stopped")
+
+
 def test_a_wrong_option_is_a_wrong_usage():
     assert run(["predict", "--colour", "red"]) == 2
 

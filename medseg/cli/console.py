@@ -13,8 +13,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-out: Final = Console(soft_wrap=True, highlight=False)
-err: Final = Console(soft_wrap=True, highlight=False, stderr=True)
+# Paths may hold brackets and colons, which are no markup.
+out: Final = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+err: Final = Console(soft_wrap=True, highlight=False, markup=False, emoji=False, stderr=True)
 
 
 def bar(*, counted: bool) -> AbstractContextManager[Progress]:

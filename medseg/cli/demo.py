@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from medseg.cli.console import err, out
+from medseg.errors import UsageError
 
 _SETTINGS = (
     "network.options.features=12",
@@ -29,8 +30,7 @@ def demo(
     from medseg.cli.predict import predict
     from medseg.cli.train import train
 
-    if folder.exists():
-        shutil.rmtree(folder)
+    _make_room(folder)
     data, run, predictions = folder / "data", folder / "run", folder / "predictions"
     scans = data / "imagesTs"
     _say(1, f"make a data set: medseg phantom {data}")
@@ -47,6 +47,26 @@ def demo(
     out.print(f"For 3D Slicer:             {predictions}/*_seg.seg.nrrd")
     out.print(f"Scores:                    {folder / 'scores' / 'summary.json'}")
     out.print(f"How training went:         {run / 'curves.png'}")
+
+
+def _make_room(folder: Path) -> None:
+    """Remove an earlier demo; never anything else."""
+    from medseg import files
+
+    marker = folder / ".medseg-demo"
+    if folder.exists() and not marker.is_file() and not _is_empty(folder):
+        raise UsageError(
+            "holds something other than an earlier demo",
+            where=folder,
+            remedy="Name a new folder with --out",
+        )
+    if marker.is_file():
+        shutil.rmtree(folder)
+    files.write_text(marker, "Made by 'medseg demo', which replaces this folder.\n")
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _say(step: int, what: str) -> None:

@@ -25,11 +25,11 @@ def evaluate(
     """Score predictions: Dice and HD95 for every case and region."""
     from medseg import task as tasks
     from medseg.evaluation import evaluate as evaluation
-    from medseg.training.run_folder import RunFolder, held_out_cases
+    from medseg.training.run_folder import RunFolder, read_split
 
     cases = None
     if held_out is not None:
-        cases = [case.name for case in held_out_cases(RunFolder(held_out))]
+        cases = [case.name for case in read_split(RunFolder(held_out)).held_out]
     with bar(counted=True) as progress:
         shown = progress.add_task("Scoring", total=None)
         scores = evaluation.evaluate(

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from medseg.cli.console import out
+from medseg.errors import UsageError
 
 
 def export(
@@ -25,5 +26,9 @@ def export(
 
     segmentation = formats.read_segmentation(label_map, tasks.read(task))
     path = output or label_map.with_name(f"{formats.stem(label_map)}.{file_format}")
+    if path.resolve() == label_map.resolve():
+        raise UsageError(
+            "would be written over itself", where=label_map, remedy="Name another file with -o"
+        )
     exporters.write(path, segmentation)
     out.print(str(path))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from medseg.cli.console import out
+from medseg.errors import UsageError
 
 
 def phantom(
@@ -17,5 +18,7 @@ def phantom(
     """Make a synthetic data set for the task phantom."""
     from medseg.data.phantom import write_dataset
 
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError("is not empty", where=folder, remedy="Name a new folder")
     write_dataset(folder, cases=cases, test_cases=test_cases, seed=seed)
     out.print(f"{cases} cases to train with, {test_cases} to test with: {folder}")

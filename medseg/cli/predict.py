@@ -10,6 +10,7 @@ from medseg.errors import CasesFailedError, UsageError
 
 if TYPE_CHECKING:
     from medseg.inference.cohort import Failure, Job
+    from medseg.inference.predict import Predictor
 
 Device = Literal["auto", "cpu", "cuda"]
 Format = Literal["nii.gz", "seg.nrrd"]
@@ -36,37 +37,21 @@ def predict(
     device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
 ) -> None:
     """Segment scans with a trained network."""
-    from medseg import export, model_list
-    from medseg.data.cases import Case, read_image
+    from medseg import model_list
     from medseg.inference import cohort, predict
     from medseg.inference.device import choose
-    from medseg.training.run_folder import RunFolder, held_out_cases
 
     suffix = f".{file_format}"
-    if held_out is not None:
-        if scans or output is None:
-            raise UsageError(
-                "--held-out takes its scans from the run",
-                remedy="Leave the scans away, and name a folder for the results with -o",
-            )
-        scans = [case.images[0] for case in held_out_cases(RunFolder(held_out))]
-    if not scans:
-        raise UsageError("no scan was given", remedy="Name the scans, or folders of scans")
     if output is not None:
         suffix = next((s for s in (".nii.gz", ".seg.nrrd") if output.name.endswith(s)), suffix)
-    jobs = cohort.plan_jobs(scans, output, suffix)
+    jobs = cohort.plan_jobs(_scans(scans, output, held_out), output, suffix)
     predictor = predict.load(model_list.choose(model or held_out), choose(device))
     bundle = predictor.bundle
     err.print(f"Model: {bundle.folder} (task {bundle.task.name}, {bundle.plan.network.name})")
-
-    def segment(job: "Job") -> None:
-        volume = read_image(Case(job.image.name, (job.image,)), bundle.task)
-        export.write(job.output, predict.predict(predictor, volume))
-
     failures = []
     with bar(counted=True) as progress:
         shown = progress.add_task("Predicting", total=len(jobs))
-        for result in cohort.run(jobs, segment):
+        for result in cohort.run(jobs, lambda job: _segment(job, predictor)):
             progress.advance(shown)
             failures += _told(result, alone=len(jobs) == 1)
     if failures:
@@ -76,6 +61,36 @@ def predict(
             + "\nThe others are done",
             remedy="Mend these, and predict them again",
         )
+
+
+def _scans(scans: list[Path] | None, output: Path | None, held_out: Path | None) -> list[Path]:
+    from medseg.training.run_folder import RunFolder, read_split
+
+    if held_out is not None:
+        if scans or output is None:
+            raise UsageError(
+                "--held-out takes its scans from the run",
+                remedy="Leave the scans away, and name a folder for the results with -o",
+            )
+        return [case.images[0] for case in read_split(RunFolder(held_out)).held_out]
+    if not scans:
+        raise UsageError("no scan was given", remedy="Name the scans, or folders of scans")
+    return scans
+
+
+def _segment(job: "Job", predictor: "Predictor") -> None:
+    from medseg import export
+    from medseg.data.cases import Case, read_image
+    from medseg.inference.predict import predict
+
+    task = predictor.bundle.task
+    volume = read_image(Case(job.image.name, (job.image,)), task)
+    if not volume.grid.is_orthonormal:
+        err.print(f"{job.image}: its axes are not perpendicular; its grid is used as it is")
+    segmentation = predict(predictor, volume)
+    export.write(job.output, segmentation)
+    sizes = (f"{label} {segmentation.volume_ml(label):.2f} mL" for label in task.labels)
+    err.print(f"{job.image.name}: {', '.join(sizes)}")
 
 
 def _told(result: "Failure | Job", *, alone: bool) -> "list[Failure]":

@@ -1,6 +1,7 @@
 """`medseg train`: a network from labelled scans."""
 
 import math
+import re
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,7 +10,7 @@ import typer
 
 from medseg.cli import durations
 from medseg.cli.console import bar, err, out
-from medseg.errors import UsageError
+from medseg.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from medseg.data.folds import Split
@@ -28,16 +29,18 @@ def train(
         Path | None, typer.Option(help="Folder of the data; else $MEDSEG_DATA/TASK, ./data/TASK.")
     ] = None,
     out_folder: Annotated[
-        Path | None, typer.Option("--out", help="Run folder; else runs/TASK-NETWORK-foldK.")
+        Path | None, typer.Option("-o", "--out", help="Run folder; else runs/TASK-NETWORK-foldK.")
     ] = None,
     network: Annotated[str | None, typer.Option(help="Network; else the recipe's.")] = None,
-    fold: Annotated[int, typer.Option(help="Which fifth of the patients to hold out, 0-4.")] = 0,
+    fold: Annotated[
+        int | None, typer.Option(help="Which fifth of the patients to hold out, 0-4.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
     max_time: Annotated[
         str | None, typer.Option(help="End after this time, such as 30m or 2h, set-up included.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
+    device: Annotated[Device | None, typer.Option(help="Where to compute; else auto.")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change the recipe: training.learning_rate=0.0003."),
@@ -48,7 +51,8 @@ def train(
 ) -> None:
     """Train a network on labelled scans."""
     if resume:
-        _show(_resumed(out_folder, given=(task, data, network, epochs, max_time, seed, settings)))
+        given = (task, data, network, fold, epochs, max_time, seed, device, settings or None)
+        _show(_resumed(out_folder, given=given))
         return
     if task is None:
         raise UsageError("--task is missing", remedy="See 'medseg tasks' for the choices")
@@ -60,16 +64,17 @@ def train(
 
     changes = (*(settings or ()), *((f"training.seed={seed}",) if seed is not None else ()))
     chosen = tasks.read(task)
+    held_out = fold if fold is not None else 0
     name = recipe.for_network(network, changes).network.name
-    folder = RunFolder(out_folder or Path("runs") / f"{chosen.name}-{name}-fold{fold}")
+    folder = RunFolder(out_folder or Path("runs") / f"{chosen.name}-{name}-fold{held_out}")
     request = Request(
         task=task if chosen.name == task else str(Path(task).resolve()),
         data=str((data or layouts.find_data(chosen)).resolve()),
         network=network,
-        fold=fold,
+        fold=held_out,
         epochs=epochs,
         max_seconds=durations.seconds(max_time) if max_time else None,
-        device=device,
+        device=device or "auto",
         settings=changes,
     )
     with Display() as display:
@@ -81,7 +86,7 @@ def _resumed(out_folder: Path | None, *, given: tuple[object, ...]) -> "Outcome"
     from medseg.training import fit
     from medseg.training.run_folder import RunFolder
 
-    if out_folder is None or any(given):
+    if out_folder is None or any(value is not None for value in given):
         raise UsageError(
             "--resume goes on with what the run was asked for",
             remedy="Name the run folder with --out and nothing else",
@@ -91,7 +96,13 @@ def _resumed(out_folder: Path | None, *, given: tuple[object, ...]) -> "Outcome"
 
 
 def _show(outcome: "Outcome") -> None:
+    from medseg import model_list
+
     run = outcome.bundle.folder.parent
+    try:
+        model_list.add(outcome.bundle)
+    except OutputError as error:  # the model is there all the same
+        err.print(f"The model could not be put on this machine's list: {error}")
     if not outcome.finished:
         out.print(f"Stopped and saved. Go on with: medseg train --resume --out {_quoted(run)}")
         raise typer.Exit(130)
@@ -101,7 +112,7 @@ def _show(outcome: "Outcome") -> None:
 
 
 def _quoted(path: Path) -> str:
-    return f'"{path}"' if " " in str(path) else str(path)
+    return f'"{path}"' if re.search(r"[^\w./\\:~-]", str(path)) else str(path)
 
 
 class Display:
@@ -143,6 +154,10 @@ class Display:
             f" {plan.precision}; {len(split.training)} cases to train on,"
             f" {len(split.held_out)} held out"
         )
+
+    def on_interrupt(self) -> None:
+        """Say that Ctrl-C was heard."""
+        err.print("Stopping after this step; press Ctrl-C again to stop at once, unsaved.")
 
     def on_step(self, report: "Report") -> None:
         """Show loss, Dice and the time left."""

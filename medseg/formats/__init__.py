@@ -51,16 +51,27 @@ def read(path: Path) -> Volume:
     """
     if not path.exists():
         raise ImageError("there is no such file", where=path, remedy="Check the path")
-    if path.is_dir():
-        return registry.load(this_package, "dicom").read(path)
     suffix = suffix_of(path)
+    if path.is_dir():
+        return _read_by("dicom", path)
     if suffix is None:
         raise ImageError(
             "is not an image medseg can read",
             where=path,
             remedy=f"Convert it to one of {', '.join(sorted(suffixes()))}",
         )
-    return registry.load(this_package, suffixes()[suffix]).read(path)
+    return _read_by(suffixes()[suffix], path)
+
+
+def _read_by(module: str, path: Path) -> Volume:
+    try:
+        return registry.load(this_package, module).read(path)
+    except ModuleNotFoundError as error:
+        raise ImageError(
+            f"needs {error.name}, which is not installed",
+            where=path,
+            remedy=f"Install it with 'pip install {error.name}', or convert the image to NIfTI",
+        ) from error
 
 
 def holds_dicom(folder: Path) -> bool:

@@ -26,6 +26,10 @@ SUFFIXES: Final = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mg
 _NIFTI1_HEADER_BYTES: Final = 348
 _CHUNK_BYTES: Final = 1 << 20
 _FREE_TEXT: Final = ("db_name", "intent_name", "aux_file")
+_PLACE: Final = (
+    *("qform_code", "sform_code", "xyzt_units", "quatern_b", "quatern_c", "quatern_d"),
+    *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
+)
 _DAMAGED: Final = (
     ImageFileError,
     HeaderDataError,
@@ -55,7 +59,10 @@ def read(path: Path) -> Volume:
         ) from error
     channels_first, trailing_axes = _channels_first(voxels, path)
     affine = formats.as_affine(image.affine, where=path)
-    header = image.header.binaryblock if isinstance(image, nibabel.Nifti1Pair) else None
+    header = None
+    if isinstance(image, nibabel.Nifti1Pair):
+        _check_units(image.header, path)
+        header = image.header.binaryblock
     i, j, k = channels_first.shape[1:]
     return Volume(channels_first, Grid((i, j, k), affine, header, trailing_axes))
 
@@ -115,18 +122,23 @@ def _image(label_map: LabelMap, grid: Grid) -> Any:
 def _reads_back(written: Path, label_map: LabelMap, grid: Grid) -> bool:
     try:
         back = nibabel.load(written)
-        same_voxels = np.array_equal(
-            np.asanyarray(back.dataobj).reshape(label_map.shape), label_map
-        )
+        voxels = np.asanyarray(back.dataobj)
     except _DAMAGED:
         return False
-    exact = grid.header is not None
-    same_place = (
-        np.array_equal(back.affine, grid.affine)
-        if exact
-        else np.allclose(back.affine, grid.affine, rtol=1e-6, atol=1e-4)
+    same_shape = voxels.shape == label_map.shape + (1,) * grid.trailing_axes
+    if not same_shape or not np.array_equal(voxels.reshape(label_map.shape), label_map):
+        return False
+    if grid.header is None:
+        return bool(np.allclose(back.affine, grid.affine, rtol=1e-6, atol=1e-4))
+    return np.array_equal(back.affine, grid.affine) and _places(back.header) == _places(
+        type(back.header)(grid.header, check=False)
     )
-    return bool(same_voxels and same_place)
+
+
+def _places(header: Any) -> list[bytes]:
+    """Return the fields of a header that say where voxels lie, byte for byte."""
+    spacing = header["pixdim"][:4].tobytes()
+    return [spacing, *(header[field].tobytes() for field in _PLACE)]
 
 
 def _channels_first(voxels: np.ndarray, path: Path) -> tuple[Voxels, int]:
@@ -145,6 +157,16 @@ def _channels_first(voxels: np.ndarray, path: Path) -> tuple[Voxels, int]:
         )
     with_channels = voxels.reshape(*shape[:3], -1)
     return np.moveaxis(with_channels, 3, 0), trailing
+
+
+def _check_units(header: Any, path: Path) -> None:
+    units = header.get_xyzt_units()[0]
+    if units not in ("mm", "unknown"):
+        raise ImageError(
+            f"is measured in {units}, not in millimetres",
+            where=path,
+            remedy="Scale the affine of its header to millimetres, or correct its xyzt_units",
+        )
 
 
 def _reason(error: BaseException) -> str:

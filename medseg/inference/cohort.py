@@ -56,12 +56,21 @@ def plan_jobs(inputs: list[Path], out: Path | None, suffix: str) -> list[Job]:
 
 
 def run(jobs: Iterable[Job], work: Callable[[Job], None]) -> Iterator[Failure | Job]:
-    """Do `work` for each job; yield the job when it is done, or its failure."""
+    """Do `work` for each job; yield the job when it is done, or its failure, whatever it is."""
     for job in jobs:
         try:
             work(job)
         except MedsegError as error:
             yield Failure(job, error)
+        except Exception as error:
+            first = " ".join(str(error).split())
+            failure = MedsegError(
+                f"failed with {type(error).__name__}: {first:.200}",
+                where=job.image,
+                remedy="If there is memory enough, predict it alone with --debug to see where",
+            )
+            failure.__cause__ = error
+            yield Failure(job, failure)
         else:
             yield job
 

@@ -27,10 +27,12 @@ class WeightAverage:
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for name, value in _state(network).items():
+            # the network may have moved to a GPU since the average began
+            average = self.weights[name] = self.weights[name].to(value.device)
             if value.is_floating_point():
-                self.weights[name].lerp_(value, 1.0 - decay)
+                average.lerp_(value, 1.0 - decay)
             else:
-                self.weights[name].copy_(value)
+                average.copy_(value)
 
     def state_dict(self) -> dict[str, Tensor | int | dict[str, Tensor]]:
         """Return what `load_state_dict` needs to go on."""

@@ -1,7 +1,6 @@
 """What happens between steps: stopping, validation, metrics, checkpoints, progress."""
 
 import copy
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
@@ -38,6 +37,10 @@ class Report:
     epoch_ended: bool
 
 
+class StoppedAtOnceError(Exception):
+    """A second Ctrl-C; Lightning would end the program on a KeyboardInterrupt of its own."""
+
+
 class Overseer(lightning.Callback):
     """Validates, notes and saves after every epoch, and stops when it is time.
 
@@ -45,15 +48,27 @@ class Overseer(lightning.Callback):
         folder: Where to note and save.
         held_out: Cases to validate on.
         on_step: Told after every step how training stands.
+        on_interrupt: Told when Ctrl-C was pressed.
+
+    Attributes:
+        interrupted: Whether Ctrl-C was pressed.
+        finished: Whether training came to its end.
     """
 
     def __init__(
-        self, folder: RunFolder, held_out: list[StoredCase], on_step: Callable[[Report], None]
+        self,
+        folder: RunFolder,
+        held_out: list[StoredCase],
+        *,
+        on_step: Callable[[Report], None],
+        on_interrupt: Callable[[], None],
     ) -> None:
         self.folder = folder
         self.held_out = held_out
         self.on_step = on_step
+        self.on_interrupt = on_interrupt
         self.interrupted = False
+        self.finished = False
         self.dice = float("nan")
         self._losses: list[float] = []
 
@@ -67,9 +82,15 @@ class Overseer(lightning.Callback):
         self.dice = state_dict["dice"]
 
     def interrupt(self, _signal: int, _frame: FrameType | None) -> None:
-        """Ask for a stop after the current step; a second Ctrl-C stops at once."""
+        """Ask for a stop after the current step; a second Ctrl-C stops at once.
+
+        Raises:
+            StoppedAtOnceError: It is the second.
+        """
+        if self.interrupted:
+            raise StoppedAtOnceError
         self.interrupted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.on_interrupt()
 
     def on_train_batch_end(
         self,
@@ -85,14 +106,14 @@ class Overseer(lightning.Callback):
         step = module.global_step
         self._losses.append(float(outputs["loss"]))
         fraction = module.progress.fraction(step)
-        finished = fraction >= 1.0
+        self.finished = fraction >= 1.0
         loss = sum(self._losses) / len(self._losses)
-        epoch_ended = step % module.plan.steps_per_epoch == 0 or finished
+        epoch_ended = step % module.plan.steps_per_epoch == 0 or self.finished
         if epoch_ended:
             self._end_epoch(module, step, loss)
         left = module.progress.seconds_left(step)
         self.on_step(Report(step, fraction, loss, self.dice, left, epoch_ended))
-        if finished or self.interrupted:
+        if self.finished or self.interrupted:
             trainer.should_stop = True
         if epoch_ended or self.interrupted:
             self._save(trainer)

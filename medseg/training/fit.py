@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Literal, Protocol, cast, runtime_checkable
 
 import pytorch_lightning as lightning
@@ -16,12 +17,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from medseg import bundle as bundles
-from medseg import files, model_list
+from medseg import files
 from medseg import recipe as recipes
 from medseg import task as tasks
 from medseg.bundle import Bundle
 from medseg.data import layouts, store
-from medseg.data.cases import Case
+from medseg.data.cases import Case, read_image, read_labels
 from medseg.data.folds import Split, split
 from medseg.data.patches import Batch, Patches
 from medseg.data.store import StoredCase
@@ -31,7 +32,8 @@ from medseg.inference import device as devices
 from medseg.recipe import Plan
 from medseg.task import Task
 from medseg.training import curves, fingerprint
-from medseg.training.callbacks import Overseer, Report, averaged_network
+from medseg.training.callbacks import Overseer, Report, StoppedAtOnceError, averaged_network
+from medseg.training.fingerprint import Fingerprint
 from medseg.training.module import SegmentationModule
 from medseg.training.plan import build_network, resolve
 from medseg.training.run_folder import (
@@ -39,6 +41,7 @@ from medseg.training.run_folder import (
     RunFolder,
     read_metrics,
     read_request,
+    read_split,
     start,
     write_split,
 )
@@ -59,6 +62,9 @@ class Listener(Protocol):
 
     def on_step(self, report: Report) -> None:
         """Take note of a step."""
+
+    def on_interrupt(self) -> None:
+        """Take note that Ctrl-C was pressed: training stops after this step."""
 
 
 @dataclass(frozen=True)
@@ -93,46 +99,72 @@ def fit(request: Request, folder: RunFolder, listener: Listener) -> Outcome:
         ImageError: A scan cannot be used.
         OutputError: The folder cannot be written.
     """
-    begun = Progress(1, None)
+    clock = Progress(1, None)
     task = tasks.read(request.task)
-    parts = split(layouts.cases(Path(request.data), task), request.fold)
     recipe = recipes.for_network(request.network, _settings(request))
-    device = devices.choose(cast("devices.DeviceChoice", request.device))
-    start(folder, request)
-    everyone = parts.training + parts.held_out
-    data = fingerprint.measure(
-        everyone, task, on_case=lambda _: listener.on_case("checking", len(everyone))
-    )
+    device = _device(request)
+    with torch.device("meta"):  # a wrong option is found before the data are read
+        build_network(recipe.network, task)
+    parts = split(layouts.cases(Path(request.data), task), request.fold)
+    start(folder, request, task)
+    write_split(folder, parts)
+    data = _checked(parts, task, listener)
     plan = resolve(recipe, task, data, device, cases=len(parts.training))
     files.write_text(folder.plan, recipes.plan_text(plan))
-    write_split(folder, parts)
     prepared = _prepare(folder, task, plan, parts, listener)
-    return _train(prepared, request, folder, listener, begun.elapsed_seconds)
+    module = _module(prepared, request, elapsed=clock.elapsed_seconds)
+    return _train(module, prepared, folder, device, listener, first=0)
 
 
 def resume(folder: RunFolder, listener: Listener) -> Outcome:
     """Go on with an interrupted run as if it had never stopped.
 
+    The cases and the task are those the run began with, whatever became of their files since. A
+    run that never reached its first checkpoint begins anew; one that ended is left as it is.
+
     Raises:
-        UsageError: There is no run in the folder, or it ended already.
+        UsageError: There is no run in the folder, or one of its files is damaged.
     """
     request = read_request(folder)
     if not folder.checkpoint.exists():
-        raise UsageError(
-            "this run stopped before its first checkpoint",
-            where=folder.path,
-            remedy="Delete the folder and start anew",
-        )
-    task = tasks.read(request.task)
-    plan = recipes.read_plan(folder.plan.read_text(encoding="utf-8"), where=folder.plan)
-    parts = split(layouts.cases(Path(request.data), task), request.fold)
+        return fit(request, folder, listener)
+    parts = read_split(folder)
+    with _explained(folder):
+        task = tasks.parse(folder.task.read_text(encoding="utf-8"), where=folder.task)
+        plan = recipes.read_plan(folder.plan.read_text(encoding="utf-8"), where=folder.plan)
+        checkpoint = torch.load(folder.checkpoint, weights_only=True, map_location="cpu")
+        first = int(checkpoint["global_step"])
+        noted = checkpoint["medseg"]
+    if noted["finished"]:
+        if not (folder.bundle / bundles.MANIFEST).exists():
+            bundles.write(folder.bundle, task, plan, noted["average"]["weights"])
+        return Outcome(bundles.read(folder.bundle), finished=True, dice=_last_dice(folder))
     prepared = _prepare(folder, task, plan, parts, listener)
-    return _train(prepared, request, folder, listener, 0.0)
+    module = _module(prepared, request, elapsed=0.0)
+    return _train(module, prepared, folder, _device(request), listener, first=first)
 
 
 def _settings(request: Request) -> tuple[str, ...]:
     epochs = () if request.epochs is None else (f"training.epochs={request.epochs}",)
     return (*request.settings, *epochs)
+
+
+def _device(request: Request) -> torch.device:
+    return devices.choose(cast("devices.DeviceChoice", request.device))
+
+
+def _checked(parts: Split, task: Task, listener: Listener) -> Fingerprint:
+    """Check every case; measure only those that are trained on."""
+    total = len(parts.training) + len(parts.held_out)
+
+    def told(_case: str) -> None:
+        listener.on_case("checking", total)
+
+    found = fingerprint.measure(parts.training, task, on_case=told)
+    for case in parts.held_out:
+        read_labels(case, task, read_image(case, task).grid)
+        told(case.name)
+    return found
 
 
 def _prepare(folder: RunFolder, task: Task, plan: Plan, parts: Split, listener: Listener) -> _Data:
@@ -148,40 +180,53 @@ def _prepare(folder: RunFolder, task: Task, plan: Plan, parts: Split, listener: 
     return _Data(task, plan, training=prepared(parts.training), held_out=prepared(held_out))
 
 
-def _train(
-    data: _Data, request: Request, folder: RunFolder, listener: Listener, elapsed: float
-) -> Outcome:
+def _module(data: _Data, request: Request, *, elapsed: float) -> SegmentationModule:
     plan = data.plan
-    total_steps = plan.training.epochs * plan.steps_per_epoch
-    device = devices.choose(cast("devices.DeviceChoice", request.device))
-    resuming = folder.checkpoint.exists()
-    first = _steps_done(folder.checkpoint) if resuming else 0
     torch.manual_seed(plan.training.seed)
     network = build_network(plan.network, data.task)
+    total_steps = plan.training.epochs * plan.steps_per_epoch
     progress = Progress(total_steps, request.max_seconds, elapsed_before=elapsed)
-    module = SegmentationModule(network, data.task, plan, progress)
-    overseer = Overseer(folder, data.held_out, listener.on_step)
-    if first < total_steps:
+    return SegmentationModule(network, data.task, plan, progress)
+
+
+def _train(
+    module: SegmentationModule,
+    data: _Data,
+    folder: RunFolder,
+    device: torch.device,
+    listener: Listener,
+    *,
+    first: int,
+) -> Outcome:
+    overseer = Overseer(
+        folder, data.held_out, on_step=listener.on_step, on_interrupt=listener.on_interrupt
+    )
+    loader = _loader(data, first, module.progress.total_steps, device)
+    try:
         with _quiet(), _interruptible(overseer.interrupt):
-            _trainer(plan, device, overseer).fit(
+            _trainer(data.plan, device, overseer).fit(
                 module,
-                train_dataloaders=_loader(data, first, total_steps, device),
-                ckpt_path=folder.checkpoint if resuming else None,
+                train_dataloaders=loader,
+                ckpt_path=folder.checkpoint if first else None,
                 weights_only=True,
             )
+    except StoppedAtOnceError as error:
+        raise KeyboardInterrupt from error
     return _finish(module, overseer, folder)
 
 
 def _finish(module: SegmentationModule, overseer: Overseer, folder: RunFolder) -> Outcome:
-    rows = read_metrics(folder.metrics)
-    curves.draw(rows, folder.curves)
+    curves.draw(read_metrics(folder.metrics), folder.curves)
     weights = averaged_network(module).state_dict()
     bundle = bundles.write(folder.bundle, module.task, module.plan, weights)
-    model_list.add(bundle)
-    finished = not overseer.interrupted
-    if finished:
+    if overseer.finished:
         shutil.rmtree(folder.cache, ignore_errors=True)
-    return Outcome(bundle, finished, overseer.dice)
+    return Outcome(bundle, overseer.finished, overseer.dice)
+
+
+def _last_dice(folder: RunFolder) -> float:
+    rows = read_metrics(folder.metrics)
+    return rows[-1]["dice_mean"] if rows else float("nan")
 
 
 def _trainer(plan: Plan, device: torch.device, overseer: Overseer) -> lightning.Trainer:
@@ -217,12 +262,26 @@ def _loader(data: _Data, first: int, last: int, device: torch.device) -> DataLoa
         batch_size=None,
         num_workers=workers,
         multiprocessing_context="spawn" if workers else None,
+        worker_init_fn=_ignore_interrupts,
         pin_memory=device.type == "cuda",
     )
 
 
-def _steps_done(checkpoint: Path) -> int:
-    return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
+def _ignore_interrupts(_worker: int) -> None:
+    """Leave Ctrl-C to the main process, which stops the workers in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _explained(folder: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, EOFError, UnpicklingError) as error:
+        raise UsageError(
+            f"holds a run that cannot be resumed: {type(error).__name__}, {error}".splitlines()[0],
+            where=folder.path,
+            remedy="Start a new run in another folder",
+        ) from error
 
 
 @contextmanager

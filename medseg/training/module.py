@@ -83,6 +83,7 @@ class SegmentationModule(lightning.LightningModule):
         checkpoint["medseg"] = {
             "average": self.average.state_dict(),
             "elapsed_seconds": self.progress.elapsed_seconds,
+            "finished": self.progress.fraction(self.global_step) >= 1.0,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

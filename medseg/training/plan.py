@@ -8,7 +8,7 @@ Rules, in order:
 2. Size of the network: the recipe's options, else `base` on a GPU and `small` on a CPU.
 3. Patch: the median size of the data at that spacing, rounded up to a multiple of eight, at most
    128 (GPU) or 96 (CPU) voxels along an axis.
-4. Batch: 2. While a step needs more than half of the free memory, the longest axis of the patch
+4. Batch: 2. While a step needs more than half of the memory, the longest axis of the patch
    is shortened by eight, down to 32; then the batch becomes 1. The need is measured: what the
    network keeps for the backward pass on a small patch, per voxel.
 5. Options that suit the patch, where the network knows any, such as windows that fill its grid.
@@ -89,6 +89,11 @@ def build_network(choice: NetworkChoice, task: Task) -> nn.Module:
             out_channels=task.out_channels,
             **choice.options,
         )
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"network {choice.name} needs {error.name}",
+            remedy="Install it: 'pip install nnunetv2' brings what the control network needs",
+        ) from error
     except (ValueError, TypeError) as error:
         raise UsageError(
             f"network {choice.name} cannot be built: {error}",
@@ -129,10 +134,10 @@ def _spacing(recipe: Recipe, task: Task, data: Fingerprint) -> Spacing:
 
 
 def _sized(choice: NetworkChoice, device: torch.device) -> NetworkChoice:
-    if choice.options:
+    if {"size", "features"} & choice.options.keys():
         return choice
     size = "base" if device.type == "cuda" else "small"
-    return NetworkChoice(name=choice.name, options={"size": size})
+    return NetworkChoice(name=choice.name, options={"size": size, **choice.options})
 
 
 def _patch_and_batch(
@@ -148,7 +153,7 @@ def _patch_and_batch(
         return recipe.patch, wanted
     network = build_network(choice, task)
     need = bytes_per_voxel(network, len(task.channels))
-    budget = MEMORY_SHARE * _free_bytes(device) / need
+    budget = MEMORY_SHARE * _memory_bytes(device) / need
     patch = _median_patch(data, spacing_mm, LARGEST_AXIS[device.type])
     while math.prod(patch) * wanted > budget and max(patch) > SMALLEST_AXIS:
         longest = patch.index(max(patch))
@@ -167,10 +172,11 @@ def _median_patch(data: Fingerprint, spacing_mm: Spacing, largest: int) -> Shape
     return (i, j, k)
 
 
-def _free_bytes(device: torch.device) -> float:
+def _memory_bytes(device: torch.device) -> float:
+    """Return the size of the memory, used or not: the plan must not depend on the hour."""
     if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
-    return float(psutil.virtual_memory().available)
+        return float(torch.cuda.mem_get_info(device)[1])
+    return float(psutil.virtual_memory().total)
 
 
 def _precision(recipe: Recipe, device: torch.device) -> Literal["float32", "bfloat16"]:

@@ -3,6 +3,7 @@
 | File | Holds |
 |---|---|
 | `run.json` | what was asked for: task, data, fold, network, settings |
+| `task.yaml` | the task as it was then |
 | `plan.yaml` | the resolved configuration |
 | `versions.json` | versions of Python and the packages used |
 | `split.json` | training and held-out cases |
@@ -17,17 +18,28 @@ import csv
 import io
 import json
 import platform
+import shutil
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 from medseg import __version__, files
+from medseg import task as tasks
 from medseg.data.cases import Case
 from medseg.data.folds import Split
 from medseg.errors import UsageError
+from medseg.task import Task
 
-_PACKAGES: Final = ("torch", "monai", "pytorch-lightning", "nibabel", "numpy", "scipy")
+_PACKAGES: Final = (
+    "torch",
+    "monai",
+    "pytorch-lightning",
+    "nibabel",
+    "numpy",
+    "scipy",
+    "safetensors",
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,11 @@ class RunFolder:
         return self.path / "run.json"
 
     @property
+    def task(self) -> Path:
+        """The task as it was when the run began."""
+        return self.path / "task.yaml"
+
+    @property
     def plan(self) -> Path:
         """The resolved configuration."""
         return self.path / "plan.yaml"
@@ -102,21 +119,24 @@ class RunFolder:
         return self.path / "cache"
 
 
-def start(folder: RunFolder, request: Request) -> None:
-    """Make a new run folder and note what was asked for.
+def start(folder: RunFolder, request: Request, task: Task) -> None:
+    """Make a run folder and note what was asked for; remains of a run that never began go.
 
     Raises:
         UsageError: There is a run in that folder already.
         OutputError: The folder cannot be written.
     """
-    if folder.request.exists():
+    if folder.checkpoint.exists() or folder.bundle.exists():
         raise UsageError(
             "there is a training run in this folder already",
             where=folder.path,
             remedy="Go on with it by --resume, or choose another folder with --out",
         )
     files.make_folder(folder.path)
+    shutil.rmtree(folder.cache, ignore_errors=True)
+    folder.metrics.unlink(missing_ok=True)
     files.write_text(folder.request, json.dumps(asdict(request), indent=2) + "\n")
+    files.write_text(folder.task, tasks.text(task))
     versions = {name: metadata.version(name) for name in _PACKAGES}
     versions |= {"python": platform.python_version(), "medseg": __version__}
     files.write_text(folder.path / "versions.json", json.dumps(versions, indent=2) + "\n")
@@ -173,25 +193,35 @@ def write_split(folder: RunFolder, parts: Split) -> None:
     files.write_text(folder.split, json.dumps(document, indent=2) + "\n")
 
 
-def held_out_cases(folder: RunFolder) -> list[Case]:
-    """Return the cases that a run held out.
+def read_split(folder: RunFolder) -> Split:
+    """Read which cases a run trains on and holds out.
 
     Raises:
-        UsageError: There is no run in the folder.
+        UsageError: There is no run in the folder, or its note is damaged.
     """
     if not folder.split.is_file():
         raise UsageError(
             "there is no training run", where=folder.path, remedy="Name the folder of a run"
         )
-    document = json.loads(folder.split.read_text(encoding="utf-8"))
-    return [
-        Case(
-            name=entry["name"],
-            images=tuple(Path(path) for path in entry["images"]),
-            label=Path(entry["label"]) if entry["label"] else None,
+    try:
+        document = json.loads(folder.split.read_text(encoding="utf-8"))
+        training, held_out = (
+            tuple(_case(entry) for entry in document[part]) for part in ("training", "held_out")
         )
-        for entry in document["held_out"]
-    ]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(
+            "is damaged", where=folder.split, remedy="Start a new run in another folder"
+        ) from error
+    return Split(training, held_out)
+
+
+def _case(entry: dict[str, Any]) -> Case:
+    return Case(
+        name=entry["name"],
+        images=tuple(Path(path) for path in entry["images"]),
+        label=Path(entry["label"]) if entry["label"] else None,
+        patient=entry["patient"],
+    )
 
 
 def _described(case: Case) -> dict[str, Any]:
@@ -199,6 +229,7 @@ def _described(case: Case) -> dict[str, Any]:
         "name": case.name,
         "images": [str(path.resolve()) for path in case.images],
         "label": str(case.label.resolve()) if case.label else None,
+        "patient": case.patient,
     }
 
 

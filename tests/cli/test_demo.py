@@ -12,6 +12,7 @@ from medseg.__main__ import run
 def test_the_demo_leaves_what_it_promises(tmp_path, capsys):
     folder = tmp_path / "demo"
     (folder / "old").mkdir(parents=True)
+    (folder / ".medseg-demo").touch()
     assert run(["demo", "--out", str(folder), "--max-time", "5s"]) == 0
     shown = capsys.readouterr().out
     assert not (folder / "old").exists()
@@ -19,3 +20,12 @@ def test_the_demo_leaves_what_it_promises(tmp_path, capsys):
     assert endings == [".nii.gz"] * 4 + [".seg.nrrd"] * 4
     assert json.loads((folder / "scores" / "summary.json").read_text())["cases"] == 4
     assert "For 3D Slicer" in shown
+
+
+def test_the_demo_deletes_nothing_but_an_earlier_demo(tmp_path, capsys):
+    scan = tmp_path / "scan.nii.gz"
+    scan.write_bytes(b"precious")
+    assert run(["demo", "--out", str(tmp_path)]) == 2
+    assert run(["demo", "--out", str(scan)]) == 2
+    assert "Name a new folder" in capsys.readouterr().err
+    assert scan.read_bytes() == b"precious"

@@ -31,3 +31,10 @@ def test_values_that_the_task_lacks_are_refused(label_map, capsys):
     nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), label_map)
     assert run(["export", str(label_map), "--task", "hippocampus"]) == 4
     assert "holds the value 9" in capsys.readouterr().err
+
+
+def test_a_label_map_is_not_written_over_itself(label_map, capsys):
+    before = label_map.read_bytes()
+    assert run(["export", str(label_map), "--task", "hippocampus", "--format", "nii.gz"]) == 2
+    assert "over itself" in capsys.readouterr().err
+    assert label_map.read_bytes() == before

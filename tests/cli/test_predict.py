@@ -33,6 +33,41 @@ def test_one_file_in_one_file_out_on_the_same_grid(scan, untrained, capsys):
     assert set(np.unique(after.dataobj)) <= {0, 1, 2}
 
 
+def test_a_sheared_grid_is_reported_and_kept(scan, untrained, capsys):
+    affine = nibabel.load(scan).affine
+    affine[:3, 1] += 1e-3 * affine[:3, 0]
+    sheared = _save(scan.with_name("sheared.nii.gz"), nibabel.load(scan).get_fdata(), affine)
+    before = nibabel.load(sheared).affine
+    assert _predict(sheared, "--model", untrained.folder) == 0
+    assert "axes are not perpendicular" in capsys.readouterr().err
+    assert np.array_equal(nibabel.load(scan.with_name("sheared_seg.nii.gz")).affine, before)
+
+
+def test_brackets_in_a_path_are_no_markup(scan, untrained, capsys):
+    odd = scan.with_name("[b]a:smile:[/b].nii.gz")
+    scan.rename(odd)
+    assert _predict(odd, "--model", untrained.folder) == 0
+    assert "[b]a:smile:[/b]_seg.nii.gz" in capsys.readouterr().out
+
+
+def test_an_unforeseen_error_spares_the_other_scans(scan, untrained, monkeypatch, capsys):
+    from medseg.inference import predict
+
+    shutil.copy(scan, scan.with_name("zcan.nii.gz"))
+    calls = iter([RuntimeError("out of memory\non the device"), None])
+    original = predict.predict
+
+    def once_failing(*arguments):
+        if (error := next(calls)) is not None:
+            raise error
+        return original(*arguments)
+
+    monkeypatch.setattr(predict, "predict", once_failing)
+    assert _predict(scan.parent, "--model", untrained.folder) == 7
+    assert "failed with RuntimeError: out of memory on the device" in capsys.readouterr().err
+    assert scan.with_name("zcan_seg.nii.gz").exists()
+
+
 def test_the_only_model_is_taken_and_named(scan, untrained, capsys):
     model_list.add(untrained)
     assert _predict(scan) == 0

@@ -4,13 +4,13 @@ import signal
 
 import pytest
 
-from medseg.training.callbacks import Overseer
+from medseg.training.callbacks import Overseer, StoppedAtOnceError
 from medseg.training.run_folder import RunFolder
 
 
 @pytest.fixture
 def overseer(tmp_path):
-    return Overseer(RunFolder(tmp_path), [], lambda _: None)
+    return Overseer(RunFolder(tmp_path), [], on_step=lambda _: None, on_interrupt=lambda: None)
 
 
 def test_the_second_ctrl_c_stops_at_once(overseer):
@@ -18,7 +18,7 @@ def test_the_second_ctrl_c_stops_at_once(overseer):
     try:
         signal.raise_signal(signal.SIGINT)
         assert overseer.interrupted
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(StoppedAtOnceError):
             signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
@@ -26,6 +26,6 @@ def test_the_second_ctrl_c_stops_at_once(overseer):
 
 def test_what_was_noted_since_the_last_epoch_survives_a_resume(overseer, tmp_path):
     overseer.load_state_dict({"losses": [0.5, 0.25], "dice": 0.75})
-    other = Overseer(RunFolder(tmp_path), [], lambda _: None)
+    other = Overseer(RunFolder(tmp_path), [], on_step=lambda _: None, on_interrupt=lambda: None)
     other.load_state_dict(overseer.state_dict())
     assert other.state_dict() == {"losses": [0.5, 0.25], "dice": 0.75}

@@ -1,6 +1,7 @@
 """A run from beginning to end, and from where it was interrupted."""
 
 import json
+import shutil
 import signal
 
 import pytest
@@ -8,7 +9,6 @@ import torch
 from safetensors.torch import load_file
 
 from medseg import bundle as bundles
-from medseg import model_list
 from medseg.errors import DataError, UsageError
 from medseg.training.fit import fit, resume
 from medseg.training.run_folder import RunFolder, read_metrics, start
@@ -27,6 +27,9 @@ class Listener:
 
     def on_plan(self, plan, split):
         self.plan, self.split = plan, split
+
+    def on_interrupt(self):
+        self.interrupted = True
 
     def on_step(self, report):
         self.reports.append(report)
@@ -105,10 +108,10 @@ def test_a_resumed_run_ends_as_if_it_had_never_stopped(whole_run, make_request, 
 
 
 @pytest.mark.slow
-def test_a_stopped_run_has_a_model_and_is_on_the_list(make_request, folder):
+def test_a_stopped_run_has_a_model_too(make_request, folder):
     outcome = fit(make_request(), folder, Listener(stop_after=1))
     assert not outcome.finished
-    assert model_list.places() == [outcome.bundle.folder.resolve()]
+    assert bundles.read(folder.path).task.name == "phantom"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -150,12 +153,65 @@ def test_resuming_nothing_is_refused(folder):
         resume(folder, Listener())
 
 
-def test_a_run_without_a_checkpoint_cannot_be_resumed(make_request, folder):
-    folder.path.mkdir()
+@pytest.mark.slow
+def test_a_run_that_never_reached_a_checkpoint_begins_anew(make_request, phantom_task, folder):
+    start(folder, make_request(epochs=1), phantom_task)
+    assert resume(folder, Listener()).finished
 
-    start(folder, make_request())
-    with pytest.raises(UsageError, match="before its first checkpoint"):
+
+@pytest.mark.slow
+def test_a_lost_model_of_a_finished_run_comes_back_from_its_checkpoint(whole_run, tmp_path):
+    copy = RunFolder(tmp_path / "copy")
+    shutil.copytree(whole_run[0].path, copy.path)
+    shutil.rmtree(copy.bundle)
+    outcome = resume(copy, Listener())
+    assert _same(_weights(copy), _weights(whole_run[0]))
+    assert outcome.dice == pytest.approx(whole_run[1].dice, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_the_last_step_is_a_finished_run(make_request, folder):
+    assert fit(make_request(epochs=1), folder, Listener(stop_after=2)).finished
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_stops_at_once(make_request, folder):
+    class Impatient(Listener):
+        def on_interrupt(self):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_request(), folder, Impatient(stop_after=1))
+    assert not folder.bundle.exists()
+
+
+@pytest.mark.slow
+def test_a_resume_keeps_its_cases_when_others_have_come(
+    whole_run, make_request, phantom_folder, tmp_path
+):
+    data = tmp_path / "data"
+    shutil.copytree(phantom_folder, data)
+    folder = RunFolder(tmp_path / "run")
+    fit(make_request(data=data), folder, Listener(stop_after=3))
+    description = json.loads((data / "dataset.json").read_text())
+    description["training"] = description["training"][1:]
+    (data / "dataset.json").write_text(json.dumps(description))
+    assert resume(folder, Listener()).finished
+    assert _same(_weights(folder), _weights(whole_run[0]))
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_refused(make_request, folder):
+    fit(make_request(), folder, Listener(stop_after=1))
+    folder.checkpoint.write_bytes(folder.checkpoint.read_bytes()[:1000])
+    with pytest.raises(UsageError, match="cannot be resumed"):
         resume(folder, Listener())
+
+
+def test_a_wrong_network_option_is_refused_before_anything_is_made(make_request, folder):
+    with pytest.raises(UsageError, match="featuers"):
+        fit(make_request("network.options.featuers=24"), folder, Listener())
+    assert not folder.path.exists()
 
 
 def test_wrong_data_are_refused_before_training(make_request, tmp_path, folder):

@@ -31,20 +31,20 @@ def test_the_patch_is_the_median_size_rounded_up_to_eight(data, hippocampus_task
 
 def test_the_patch_is_no_larger_than_the_limit(hippocampus_task):
     large = Fingerprint(shapes=[(200, 40, 40)], spacings_mm=[(1.0, 1.0, 1.0)])
-    assert max(_plan(large, hippocampus_task).patch) <= planning.LARGEST_AXIS["cpu"]
+    assert _plan(large, hippocampus_task).patch == (96, 40, 40)
 
 
 def test_little_memory_shortens_the_longest_axis_and_then_the_batch(
     data, hippocampus_task, monkeypatch
 ):
-    monkeypatch.setattr(planning, "_free_bytes", lambda _: 1.0)
+    monkeypatch.setattr(planning, "_memory_bytes", lambda _: 1.0)
     plan = _plan(data, hippocampus_task)
     assert max(plan.patch) == 32
     assert plan.batch == 1
 
 
 def test_a_batch_that_was_asked_for_stays(data, hippocampus_task, monkeypatch):
-    monkeypatch.setattr(planning, "_free_bytes", lambda _: 1.0)
+    monkeypatch.setattr(planning, "_memory_bytes", lambda _: 1.0)
     assert _plan(data, hippocampus_task, "training.batch=3").batch == 3
 
 
@@ -85,7 +85,13 @@ def test_on_a_cpu_auto_precision_is_float32(data, hippocampus_task):
 def test_without_options_a_cpu_gets_the_small_network(data, hippocampus_task):
     recipe = recipes.read("default", ("patch=[32,32,32]",))
     plan = planning.resolve(recipe, hippocampus_task, data, CPU, cases=10)
-    assert plan.network.options == {"size": "small"}
+    assert plan.network.options["size"] == "small"
+
+
+def test_another_option_leaves_the_size_to_the_device(data, hippocampus_task):
+    recipe = recipes.read("default", ("patch=[32,32,32]", "network.options.use_v2=true"))
+    plan = planning.resolve(recipe, hippocampus_task, data, CPU, cases=10)
+    assert plan.network.options == {"size": "small", "use_v2": True, "window": (6, 6, 6)}
 
 
 def test_an_unknown_network_is_refused_with_the_choices(hippocampus_task):

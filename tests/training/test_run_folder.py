@@ -11,10 +11,10 @@ from medseg.training.run_folder import (
     Request,
     RunFolder,
     append_metrics,
-    held_out_cases,
     keep_metrics,
     read_metrics,
     read_request,
+    read_split,
     start,
     write_split,
 )
@@ -39,21 +39,22 @@ def folder(tmp_path):
     return RunFolder(tmp_path / "mein Läuf")
 
 
-def test_what_was_asked_for_is_read_back(folder, request_):
-    start(folder, request_)
+def test_what_was_asked_for_is_read_back(folder, request_, phantom_task):
+    start(folder, request_, phantom_task)
     assert read_request(folder) == request_
 
 
-def test_versions_are_noted(folder, request_):
-    start(folder, request_)
+def test_versions_are_noted(folder, request_, phantom_task):
+    start(folder, request_, phantom_task)
     versions = json.loads((folder.path / "versions.json").read_text())
     assert {"python", "medseg", "torch", "monai"} <= set(versions)
 
 
-def test_a_second_run_in_the_folder_is_refused(folder, request_):
-    start(folder, request_)
+def test_a_second_run_in_the_folder_is_refused(folder, request_, phantom_task):
+    start(folder, request_, phantom_task)
+    folder.checkpoint.touch()
     with pytest.raises(UsageError, match="--resume"):
-        start(folder, request_)
+        start(folder, request_, phantom_task)
 
 
 def test_resuming_nothing_is_refused(folder):
@@ -61,8 +62,8 @@ def test_resuming_nothing_is_refused(folder):
         read_request(folder)
 
 
-def test_a_damaged_note_is_refused(folder, request_):
-    start(folder, request_)
+def test_a_damaged_note_is_refused(folder, request_, phantom_task):
+    start(folder, request_, phantom_task)
     folder.request.write_text("{")
     with pytest.raises(UsageError, match="damaged"):
         read_request(folder)
@@ -82,13 +83,29 @@ def test_metrics_are_appended_and_cut(tmp_path):
     assert read_metrics(path) == [{"step": 8, "loss": 0.5}]
 
 
-def test_held_out_cases_are_read_back(folder, tmp_path):
+def test_the_split_is_read_back(folder, tmp_path):
     here = Case("a", (tmp_path / "a.nii.gz",), tmp_path / "a_label.nii.gz")
-    there = Case("b", (tmp_path / "b.nii.gz",))
+    there = Case("b", (tmp_path / "b.nii.gz",), patient="p")
     write_split(folder, Split(training=(here,), held_out=(there, here)))
-    assert held_out_cases(folder) == [there, here]
+    assert read_split(folder) == Split(training=(here,), held_out=(there, here))
 
 
 def test_a_folder_without_a_run_holds_out_nothing(folder):
     with pytest.raises(UsageError, match="no training run"):
-        held_out_cases(folder)
+        read_split(folder)
+
+
+def test_a_run_that_never_began_is_started_anew(folder, request_, phantom_task):
+    start(folder, request_, phantom_task)
+    folder.cache.mkdir()
+    append_metrics(folder.metrics, {"step": 1.0})
+    start(folder, request_, phantom_task)
+    assert not folder.cache.exists()
+    assert read_metrics(folder.metrics) == []
+
+
+def test_a_damaged_split_is_refused(folder, request_, phantom_task):
+    start(folder, request_, phantom_task)
+    folder.split.write_text("[]")
+    with pytest.raises(UsageError, match="damaged"):
+        read_split(folder)

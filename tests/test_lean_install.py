@@ -1,0 +1,46 @@
+"""Networks, training and inference run where SimpleITK, itk and nnunetv2 are not installed."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+LEAN = """
+import sys
+for name in ("SimpleITK", "itk", "nnunetv2", "dynamic_network_architectures"):
+    sys.modules[name] = None  # an import of it now fails as if it were not installed
+from medseg.__main__ import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def _medseg(*arguments, home):
+    command = [sys.executable, "-c", LEAN, *map(str, arguments)]
+    environment = {**os.environ, "MEDSEG_HOME": str(home)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.slow
+def test_the_line_from_training_to_scores_runs(tmp_path):
+    data, run, out = tmp_path / "data", tmp_path / "run", tmp_path / "out"
+    settings = ("network.options.features=12", "network.options.depths=[1,1,1,1]")
+    settings += ("patch=[16,16,16]", "training.steps_per_epoch=1", "training.validation_cases=1")
+    changes = [part for setting in settings for part in ("--set", setting)]
+    for command in (
+        ("phantom", data, "--cases", 5, "--test-cases", 1),
+        ("train", "--task", "phantom", "--data", data, "--out", run, "--epochs", 1, *changes),
+        ("predict", data / "imagesTs", "--model", run, "-o", out),
+        ("evaluate", "--task", "phantom", "--reference", data / "labelsTs", "--prediction", out),
+    ):
+        answer = _medseg(*command, home=tmp_path / "home")
+        assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.slow
+def test_what_is_missing_is_named(tmp_path, untrained):
+    scan = tmp_path / "scan.nrrd"
+    scan.write_bytes(b"NRRD0004\n")
+    answer = _medseg("predict", scan, "--model", untrained.folder, home=tmp_path)
+    assert answer.returncode == 3
+    assert "pip install SimpleITK" in answer.stderr
