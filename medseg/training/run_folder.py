@@ -220,7 +220,7 @@ def _case(entry: dict[str, Any]) -> Case:
         name=entry["name"],
         images=tuple(Path(path) for path in entry["images"]),
         label=Path(entry["label"]) if entry["label"] else None,
-        patient=entry["patient"],
+        patient=entry.get("patient"),
     )
 
 
