@@ -8,7 +8,7 @@ from torch import nn
 
 from medseg import bundle as bundles
 from medseg import files, networks
-from medseg.errors import ModelError
+from medseg.errors import ModelError, OutputError
 
 FILES = ("task.yaml", "plan.yaml", "weights.safetensors")
 
@@ -224,7 +224,7 @@ def test_a_network_that_this_medseg_lacks_is_refused(written, weights, make_plan
         bundles.read(written.folder).build_network()
 
 
-def test_an_interrupted_write_is_no_bundle(written, weights, monkeypatch):
+def test_an_interrupted_write_leaves_the_older_bundle(written, weights, monkeypatch):
     def interrupted(path, _):
         if path.name == "weights.safetensors":
             raise KeyboardInterrupt
@@ -232,8 +232,18 @@ def test_an_interrupted_write_is_no_bundle(written, weights, monkeypatch):
     monkeypatch.setattr(files, "write_bytes", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bundles.write(written.folder, written.task, written.plan, weights)
+    assert bundles.read(written.folder).plan == written.plan  # the older one is still there
+
+
+def test_an_interrupted_first_write_is_no_bundle(tmp_path, written, weights, monkeypatch):
+    def full(_path, _content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "write_bytes", full)
+    with pytest.raises(OutputError, match="no space left"):
+        bundles.write(tmp_path / "new", written.task, written.plan, weights)
     with pytest.raises(ModelError, match="holds no trained model"):
-        bundles.read(written.folder)
+        bundles.read(tmp_path / "new")
 
 
 def test_weights_are_stored_whatever_their_layout_in_memory(written, weights):

@@ -102,10 +102,16 @@ def test_an_unknown_task_is_refused_with_those_there_are(name):
 
 
 @pytest.mark.parametrize("name", tasks.names())
-def test_what_is_written_reads_back_equal(name, tmp_path):
+def test_what_is_written_reads_back_equal(name):
     task = tasks.read(name)
-    tasks.write(task, tmp_path / "task.yaml")
-    assert tasks.read(tmp_path / "task.yaml") == task
+    assert tasks.parse(tasks.text(task), where="here") == task
+
+
+def test_text_that_is_not_utf_8_is_refused(tmp_path):
+    path = tmp_path / "task.yaml"
+    path.write_bytes("name: größe".encode("latin-1"))
+    with pytest.raises(UsageError, match="UTF-8"):
+        tasks.read(path)
 
 
 def test_a_task_cannot_be_changed(hippocampus_task):

@@ -186,12 +186,13 @@ def meets_slow_kernel(x: Features) -> bool:
 
 def _convolve_3d(x: Features, weight: Kernel) -> Convolved:
     padding = weight.shape[-1] // 2
-    if x.device.type == "cpu" and x.shape[2:].numel() <= TINY_GRID:
+    narrow = x.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")
+    if narrow and x.device.type == "cpu" and x.shape[2:].numel() <= TINY_GRID:
         # On grids of 2x2x2 the bfloat16 gradient of the weights holds uninitialised memory on
         # CPUs (seen with torch 2.14.1), so that training ends in NaN; float32 costs nothing there.
-        dtype = x.dtype
         with torch.autocast("cpu", enabled=False):
-            return functional.conv3d(x.float(), weight.float(), padding=padding).to(dtype)
+            result = functional.conv3d(x.float(), weight.float(), padding=padding)
+        return result.to(torch.bfloat16)
     return functional.conv3d(x, weight, padding=padding)
 
 

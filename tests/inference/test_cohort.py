@@ -192,7 +192,7 @@ def test_a_bad_scan_does_not_stop_the_others(tmp_path):
     assert done == ["a", "c"]
 
 
-def test_jobs_are_done_one_by_one_and_an_error_of_the_program_is_not_hidden(tmp_path):
+def test_jobs_are_done_one_by_one_and_any_error_spares_the_others(tmp_path):
     jobs = [Job(tmp_path / name, tmp_path / "out") for name in "ab"]
     started = []
 
@@ -204,5 +204,6 @@ def test_jobs_are_done_one_by_one_and_an_error_of_the_program_is_not_hidden(tmp_
     results = run(jobs, work)
     assert next(results) == jobs[0]
     assert started == jobs[:1]
-    with pytest.raises(IndexError):
-        next(results)
+    failure = next(results)
+    assert "failed with IndexError: index 5 is out of bounds" in str(failure.error)
+    assert isinstance(failure.error.__cause__, IndexError)  # which --debug shows

@@ -66,6 +66,7 @@ def test_the_run_folder_holds_all_that_it_promises(whole_run):
     there = {path.name for path in folder.path.iterdir()}
     assert there == {
         "run.json",
+        "task.yaml",
         "plan.yaml",
         "versions.json",
         "split.json",
