@@ -41,6 +41,20 @@ def hippocampus_task() -> Task:
     return tasks.read("hippocampus")
 
 
+@pytest.fixture(scope="session")
+def small_settings() -> tuple[str, ...]:
+    """Settings of a training run that takes seconds."""
+    return (
+        "network.options.features=12",
+        "network.options.depths=[1,1,1,1]",
+        "patch=[16,16,16]",
+        "training.steps_per_epoch=2",
+        "training.batch=1",
+        "training.validation_cases=1",
+        "training.average=0.5",
+    )
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A list of models of its own, so that the user's is never touched."""

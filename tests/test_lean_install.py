@@ -22,11 +22,9 @@ def _medseg(*arguments, home):
 
 
 @pytest.mark.slow
-def test_the_line_from_training_to_scores_runs(tmp_path):
+def test_the_line_from_training_to_scores_runs(tmp_path, small_settings):
     data, run, out = tmp_path / "data", tmp_path / "run", tmp_path / "out"
-    settings = ("network.options.features=12", "network.options.depths=[1,1,1,1]")
-    settings += ("patch=[16,16,16]", "training.steps_per_epoch=1", "training.validation_cases=1")
-    changes = [part for setting in settings for part in ("--set", setting)]
+    changes = [part for setting in small_settings for part in ("--set", setting)]
     for command in (
         ("phantom", data, "--cases", 5, "--test-cases", 1),
         ("train", "--task", "phantom", "--data", data, "--out", run, "--epochs", 1, *changes),

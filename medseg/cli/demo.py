@@ -41,7 +41,8 @@ def demo(
     predict([scans], model=run, output=predictions)
     predict([scans], model=run, output=predictions, file_format="seg.nrrd")
     references = data / "labelsTs"
-    _say(4, f"evaluate: medseg evaluate --task phantom --reference {references} ...")
+    folders = f"--reference {references} --prediction {predictions}"
+    _say(4, f"evaluate: medseg evaluate --task phantom {folders} -o {folder / 'scores'}")
     evaluate("phantom", reference=references, prediction=predictions, output=folder / "scores")
     out.print(f"Label maps (NIfTI):        {predictions}/*_seg.nii.gz")
     out.print(f"For 3D Slicer:             {predictions}/*_seg.seg.nrrd")

@@ -87,7 +87,7 @@ def _require(wanted: Collection[str], found: Collection[str], folder: Path, role
         raise DataError(
             f"has no {role} for {len(missing)} of {len(wanted)} cases: {shown}",
             where=folder,
-            remedy="Add them, or name the cases to score",
+            remedy="Add them, or score the cases a run held out alone, with --held-out RUN",
         )
 
 

@@ -10,22 +10,14 @@ from medseg.__main__ import run
 
 pytestmark = pytest.mark.usefixtures("home")
 
-SMALL = [
-    "network.options.features=12",
-    "network.options.depths=[1,1,1,1]",
-    "patch=[16,16,16]",
-    "training.steps_per_epoch=2",
-    "training.batch=1",
-    "training.validation_cases=1",
-]
-
-
-def _settings():
-    return [part for setting in SMALL for part in ("--set", setting)]
-
 
 def _train(*arguments):
     return run(["train", *map(str, arguments)])
+
+
+@pytest.fixture
+def changes(small_settings):
+    return [part for setting in small_settings for part in ("--set", setting)]
 
 
 @pytest.fixture
@@ -36,11 +28,9 @@ def data(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_whole_line_runs(data, tmp_path, capsys):
+def test_the_whole_line_runs(data, changes, tmp_path, capsys):
     out = tmp_path / "run"
-    assert (
-        _train("--task", "phantom", "--data", data, "--out", out, "--epochs", 1, *_settings()) == 0
-    )
+    assert _train("--task", "phantom", "--data", data, "--out", out, "--epochs", 1, *changes) == 0
     assert f"medseg predict SCAN --model {out}" in capsys.readouterr().out.replace("\n", " ")
     predictions = tmp_path / "predictions"
     assert run(["predict", "--held-out", str(out), "-o", str(predictions)]) == 0
@@ -50,7 +40,7 @@ def test_the_whole_line_runs(data, tmp_path, capsys):
     assert run(["evaluate", *arguments, str(predictions), *scores]) == 0
     assert json.loads((tmp_path / "scores" / "summary.json").read_text())["cases"] == 1
     # a second run in the same folder is refused, a resume of a finished one is not
-    assert _train("--task", "phantom", "--data", data, "--out", out, *_settings()) == 2
+    assert _train("--task", "phantom", "--data", data, "--out", out, *changes) == 2
     assert _train("--resume", "--out", out) == 0
 
 

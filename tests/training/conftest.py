@@ -6,17 +6,6 @@ import pytest
 from medseg import task as tasks
 from medseg.training.run_folder import Request
 
-SMALL = (
-    "network.options.features=12",
-    "network.options.depths=[1,1,1,1]",
-    "patch=[16,16,16]",
-    "training.steps_per_epoch=2",
-    "training.batch=1",
-    "training.validation_cases=1",
-    "training.average=0.5",
-)
-"""Settings of a run that takes seconds."""
-
 
 @pytest.fixture(scope="session")
 def phantom_folder(tmp_path_factory):
@@ -57,7 +46,7 @@ def generator():
 
 
 @pytest.fixture(scope="session")
-def make_request(phantom_folder):
+def make_request(phantom_folder, small_settings):
     """Return a function that asks for a small run on the phantom data."""
 
     def make(*settings, epochs=3, max_seconds=None, data=phantom_folder):
@@ -69,7 +58,7 @@ def make_request(phantom_folder):
             epochs=epochs,
             max_seconds=max_seconds,
             device="cpu",
-            settings=(*SMALL, *settings),
+            settings=(*small_settings, *settings),
         )
 
     return make

@@ -6,23 +6,14 @@ from torch import nn
 
 from medseg.data.patches import Batch
 from medseg.errors import UsageError
-from medseg.recipe import Inference, NetworkChoice, Plan, Training
+from medseg.recipe import Training
 from medseg.training.module import SegmentationModule, label_targets
 from medseg.training.schedule import Progress
 
 
 @pytest.fixture
-def plan():
-    return Plan(
-        network=NetworkChoice(),
-        patch=(4, 4, 4),
-        spacing_mm=(1.0, 1.0, 1.0),
-        batch=1,
-        steps_per_epoch=1,
-        precision="float32",
-        training=Training(weight_decay=0.5),
-        inference=Inference(),
-    )
+def plan(make_plan):
+    return make_plan(training=Training(weight_decay=0.5))
 
 
 def _module(task, plan, network=None):

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from medseg.data.store import StoredCase
-from medseg.recipe import Inference, NetworkChoice, Plan, Training
 from medseg.training.validation import validate
 
 
@@ -25,17 +24,8 @@ class Threshold(nn.Module):
 
 
 @pytest.fixture
-def plan():
-    return Plan(
-        network=NetworkChoice(),
-        patch=(8, 8, 8),
-        spacing_mm=(1.0, 1.0, 1.0),
-        batch=1,
-        steps_per_epoch=1,
-        precision="float32",
-        training=Training(),
-        inference=Inference(),
-    )
+def plan(make_plan):
+    return make_plan()
 
 
 def _stored(folder, name, image, labels):
