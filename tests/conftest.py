@@ -137,6 +137,7 @@ def put() -> Callable[..., Path]:
     return written
 
 
+@pytest.hookimpl(trylast=True)  # behind the coverage table
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many tests ran, and how many of them on real data."""
     done = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]

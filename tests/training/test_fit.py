@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -139,6 +140,15 @@ def test_bfloat16_trains_too(make_request, folder):
     listener = Listener()
     fit(make_request(*settings, epochs=1), folder, listener)
     assert all(torch.isfinite(torch.tensor(report.loss)) for report in listener.reports)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_gpu_trains_resumes_and_predicts(make_request, folder):
+    request = replace(make_request(), device="cuda")
+    assert not fit(request, folder, Listener(stop_after=3)).finished
+    assert resume(folder, Listener()).finished
+    assert all(weight.isfinite().all() for weight in _weights(folder).values())
 
 
 @pytest.mark.slow
