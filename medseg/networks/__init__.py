@@ -1,8 +1,9 @@
 """Segmentation networks: one paper, one file.
 
 A module here defines a class of the paper's name and offers it as `Network`, its sizes as `SIZES`
-(the options of each by name), and as `TINY` the options of a small version for tests. It may offer
-`fitted(patch)`, which returns options that suit a training patch. Every network takes an image
+(the options of each by name), and as `TINY` the options of a small version for tests. The class
+names the bias of its last layer as `HEAD_BIAS`. The module may offer `fitted(patch)`, which returns
+options that suit a training patch. Every network takes an image
 batch of any size and returns full-resolution logits.
 """
 
@@ -10,7 +11,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from medseg import registry
 
@@ -49,6 +50,18 @@ def fitted(name: str, patch: tuple[int, int, int]) -> dict[str, Any]:
     """
     suit = getattr(_module(name), "fitted", None)
     return dict(suit(patch)) if suit is not None else {}
+
+
+def head_bias(network: nn.Module) -> Tensor:
+    """Return what is added to each logit at the very end: the bias of the network's head.
+
+    Raises:
+        ValueError: The network does not say which weight that is by `HEAD_BIAS`.
+    """
+    name = getattr(network, "HEAD_BIAS", None)
+    if name is None:
+        raise ValueError(f"{type(network).__name__} has no HEAD_BIAS; name its last bias there")
+    return network.get_parameter(name)
 
 
 def _module(name: str) -> ModuleType:

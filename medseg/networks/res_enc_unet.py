@@ -75,6 +75,7 @@ class ResEncUNet(nn.Module):
         heads = self.unet.decoder.seg_layers
         for coarse in range(len(heads) - 1):
             heads[coarse] = nn.Identity()
+        self.HEAD_BIAS = f"unet.decoder.seg_layers.{len(heads) - 1}.bias"
 
     def forward(
         self, image: Float[Tensor, "batch channels i j k"]

@@ -180,6 +180,8 @@ class SwinUNETR(nn.Module):
         ValueError: `features` is no multiple of 12, or there are not four stages.
     """
 
+    HEAD_BIAS = "out.conv.conv.bias"
+
     def __init__(
         self,
         *,

@@ -36,6 +36,7 @@ from medseg.training.callbacks import Overseer, Report, StoppedAtOnceError, aver
 from medseg.training.fingerprint import Fingerprint
 from medseg.training.module import SegmentationModule
 from medseg.training.plan import build_network, resolve
+from medseg.training.prior import begin_at_frequency
 from medseg.training.run_folder import (
     Request,
     RunFolder,
@@ -184,6 +185,7 @@ def _module(data: _Data, request: Request, *, elapsed: float) -> SegmentationMod
     plan = data.plan
     torch.manual_seed(plan.training.seed)
     network = build_network(plan.network, data.task)
+    begin_at_frequency(network, data.task, data.training)
     total_steps = plan.training.epochs * plan.steps_per_epoch
     progress = Progress(total_steps, request.max_seconds, elapsed_before=elapsed)
     return SegmentationModule(network, data.task, plan, progress)

@@ -1,6 +1,7 @@
 """Networks by name and size."""
 
 import pytest
+from torch import nn
 
 from medseg import networks
 
@@ -24,3 +25,8 @@ def test_an_unknown_size_is_refused_with_the_choices():
 def test_an_unknown_network_is_refused_with_the_choices():
     with pytest.raises(ValueError, match="choose from"):
         networks.fitted("swinunetr", (32, 32, 32))
+
+
+def test_a_network_that_does_not_name_its_head_is_refused():
+    with pytest.raises(ValueError, match="Linear has no HEAD_BIAS"):
+        networks.head_bias(nn.Linear(1, 1))

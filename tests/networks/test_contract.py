@@ -107,6 +107,17 @@ def test_bfloat16_autocast_trains(network):
     assert all(p.grad.isfinite().all() for p in network.parameters())
 
 
+def test_the_bias_of_the_head_is_added_to_the_logits(network):
+    network.eval()
+    given = image(32, 32, 32)
+    with torch.no_grad():
+        before = network(given)
+        networks.head_bias(network).add_(torch.tensor([1.0, -2.0, 0.5]))
+        shift = network(given) - before
+    for output, added in enumerate((1.0, -2.0, 0.5)):
+        torch.testing.assert_close(shift[:, output], torch.full_like(shift[:, output], added))
+
+
 @pytest.mark.slow
 def test_export_computes_the_same(network):
     network.eval()
