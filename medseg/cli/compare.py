@@ -21,7 +21,10 @@ def compare(
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(help="Compare this metric only, such as dice; repeat for several."),
+        typer.Option(
+            help="Compare this metric only, such as dice; repeat for several. The fewer, the less"
+            " is corrected for."
+        ),
     ] = None,
 ) -> None:
     """Compare models that were scored on the same cases: differences, tests, ranks."""

@@ -10,6 +10,7 @@ import numpy as np
 from medseg import files
 from medseg.evaluation.compare import Comparison, values_of
 
+_MOST_PIXELS = 8_000  # along a side, so that a hundred regions fit into memory
 _HALF_WIDTH = 0.22  # of the cloud of points, in units between two boxes
 
 
@@ -33,7 +34,8 @@ def draw(comparison: Comparison, path: Path) -> None:
         for column, models in enumerate(pairs):
             _fill(panels[row, column], comparison, metric, models)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
+    dpi = min(120.0, _MOST_PIXELS / max(figure.get_size_inches()))
+    figure.savefig(buffer, format="png", dpi=dpi)
     files.write_bytes(path, buffer.getvalue())
 
 

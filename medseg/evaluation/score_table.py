@@ -89,7 +89,9 @@ def read(place: Path) -> Table:
 
 
 def names(paths: Sequence[Path]) -> tuple[str, ...]:
-    """Name models by their folders, or by their files if not `scores.csv`, with as many parents as make them distinct.
+    """Name models by the folders of their tables, with as many parents as make them distinct.
+
+    A table that is not called `scores.csv` gives its own name.
 
     Raises:
         UsageError: A table is given twice.

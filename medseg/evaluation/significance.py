@@ -9,8 +9,8 @@ _DECIMALS = 12  # differences that are equal but for rounding are ties
 def wilcoxon(differences: Float64[np.ndarray, " cases"]) -> float:
     """Return the two-sided p-value of Wilcoxon's signed-rank test; 1 if nothing differs.
 
-    Zero differences are left out, as Wilcoxon did. The p-value is exact for up to 50 differences
-    without ties, else by the normal approximation (SciPy may count small tied samples exactly).
+    Zero differences are left out, as Wilcoxon did. SciPy chooses: the p-value is exact for few
+    cases (50 without ties), else by the normal approximation.
 
     Source: Wilcoxon 1945, https://doi.org/10.2307/3001968
     """
