@@ -5,15 +5,16 @@ https://doi.org/10.1201/9780429246593
 """
 
 import math
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, UInt16
 
 DRAWS: Final = 10_000
 """How often cases are drawn; the ends of a 95 % interval are then good to 1 % of its width."""
 
-_NUMBERS_AT_ONCE: Final = 1 << 22  # 32 MiB of indices, however many cases there are
+_NUMBERS_AT_ONCE: Final = 1 << 20  # 8 MiB, however many cases there are
 
 
 def drawn_means(
@@ -30,14 +31,10 @@ def drawn_means(
     cases = len(values)
     if cases == 0:
         raise ValueError("no cases to draw from; leave out what was never scored")
-    rng = np.random.default_rng(seed)
-    rows = max(1, _NUMBERS_AT_ONCE // cases)
-    columns = np.ascontiguousarray(values.T)
-    means = [
-        columns[:, rng.integers(cases, size=(min(rows, draws - start), cases))].mean(axis=2)
-        for start in range(0, draws, rows)
-    ]
-    return np.concatenate(means, axis=1).T
+    counts = _counts(cases, draws, seed)
+    rows = _rows_at_once(cases)
+    parts = [counts[start : start + rows] @ values for start in range(0, draws, rows)]
+    return np.concatenate(parts) / cases
 
 
 def interval(
@@ -84,3 +81,20 @@ def share_first(
     # sums of the same numbers in another order may differ in their last digits
     first = np.isclose(oriented, best, rtol=1e-12, atol=1e-12)
     return (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
+
+
+@lru_cache(maxsize=1)  # metrics and regions are mostly of as many cases
+def _counts(cases: int, draws: int, seed: int) -> UInt16[np.ndarray, "{draws} {cases}"]:
+    """Return how often each case was drawn in each draw."""
+    rng = np.random.default_rng(seed)
+    counts = np.empty((draws, cases), dtype=np.uint16)
+    rows = _rows_at_once(cases)
+    for start in range(0, draws, rows):
+        part = counts[start : start + rows]
+        drawn = rng.integers(cases, size=part.shape) + cases * np.arange(len(part))[:, None]
+        part[:] = np.bincount(drawn.ravel(), minlength=part.size).reshape(part.shape)
+    return counts
+
+
+def _rows_at_once(cases: int) -> int:
+    return max(1, _NUMBERS_AT_ONCE // cases)

@@ -171,17 +171,21 @@ def _finding(paired: Paired, metric: str, region: str | None, draws: int, seed: 
     means = first = np.full(len(paired.models), np.nan)
     differences: tuple[Difference, ...] = ()
     if cases:
-        drawn = bootstrap.drawn_means(values, draws=draws, seed=seed)
+        pairs = list(itertools.combinations(range(len(paired.models)), 2))
+        paired_differences = np.stack([values[:, a] - values[:, b] for a, b in pairs], axis=1)
+        both = np.concatenate([values, paired_differences], axis=1)
+        drawn = bootstrap.drawn_means(both, draws=draws, seed=seed)
+        drawn_models, drawn_differences = np.split(drawn, [len(paired.models)], axis=1)
         means = values.mean(axis=0)
-        first = bootstrap.share_first(drawn, higher_is_better=higher_is_better)
+        first = bootstrap.share_first(drawn_models, higher_is_better=higher_is_better)
         differences = tuple(
             _difference(
-                (paired.models[one], paired.models[other]),
-                values[:, one] - values[:, other],
-                drawn[:, one] - drawn[:, other],
+                (paired.models[a], paired.models[b]),
+                paired_differences[:, place],
+                drawn_differences[:, place],
                 higher_is_better=higher_is_better,
             )
-            for one, other in itertools.combinations(range(len(paired.models)), 2)
+            for place, (a, b) in enumerate(pairs)
         )
     return Finding(
         metric=metric,

@@ -141,7 +141,7 @@ def pair(tables: Sequence[Table], *, wanted: Sequence[str] = ()) -> Paired:
             column: _grid(_matched(tables, column, higher_is_better=higher), keys, cases, regions)
             for column, higher in higher_is_better.items()
         },
-        filled=sum(len({table.status[key] for table in tables} & _EMPTY) == 2 for key in keys),
+        filled=sum(_is_filled(tables, key) for key in keys),
         not_compared=() if wanted else tuple(sorted(known - set(higher_is_better))),
     )
 
@@ -273,6 +273,12 @@ def _matched(
             remedy="Score by the medseg convention, or choose other metrics with --metric",
         )
     return matched
+
+
+def _is_filled(tables: Sequence[Table], key: Key) -> bool:
+    false_alarm = any(table.status[key] is Status.FALSE_ALARM for table in tables)
+    absent = [table.values[key] for table in tables if table.status[key] is Status.ABSENT]
+    return false_alarm and any(math.isnan(value) for values in absent for value in values)
 
 
 def _grid(

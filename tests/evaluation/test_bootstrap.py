@@ -69,8 +69,13 @@ def test_models_are_averaged_over_the_same_cases(rng):
 def test_many_cases_are_drawn_in_parts_of_the_same_stream(rng, monkeypatch):
     values = rng.random((7, 2))
     whole = bootstrap.drawn_means(values, draws=100)
+    bootstrap._counts.cache_clear()
     monkeypatch.setattr(bootstrap, "_NUMBERS_AT_ONCE", 50)  # seven draws at once
-    np.testing.assert_array_equal(bootstrap.drawn_means(values, draws=100), whole)
+    np.testing.assert_allclose(bootstrap.drawn_means(values, draws=100), whole)
+
+
+def test_as_many_cases_are_drawn_as_there_are():
+    assert (bootstrap._counts(9, 50, 0).sum(axis=1) == 9).all()
 
 
 @given(arrays.arrays(np.float64, st.integers(2, 12), elements=st.floats(-1e3, 1e3)))

@@ -76,6 +76,14 @@ def test_rightly_empty_is_best_against_a_false_alarm(tmp_path):
     assert pair.values["hd95_mm"][0, 0].tolist() == [0.0, 50.0]
 
 
+def test_a_value_that_a_convention_gives_to_the_absent_is_kept(tmp_path):
+    right = put(tmp_path / "right", ("p", "left", 0.75, 3.0, ABSENT))
+    wrong = put(tmp_path / "wrong", ("p", "left", 0.0, 50.0, FALSE_ALARM))
+    pair = paired(right, wrong)
+    assert pair.filled == 0
+    assert pair.values["dice"][0, 0].tolist() == [0.75, 0.0]
+
+
 def test_cases_and_regions_that_one_model_lacks_are_listed(tmp_path):
     whole = [(case, region, 0.5, 1.0) for case in "pqr" for region in ("left", "right")]
     full = put(tmp_path / "full", *whole)
