@@ -44,7 +44,15 @@ def test_no_test_file_is_long(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
 
 
-LIGHT = ["task", "regions", "formats.nifti", "evaluation.evaluate", "export.slicer", "export.nifti"]
+LIGHT = [
+    "task",
+    "regions",
+    "formats.nifti",
+    "evaluation.evaluate",
+    "evaluation.comparison_files",
+    "export.slicer",
+    "export.nifti",
+]
 HEAVY = {"torch", "monai", "SimpleITK", "itk", "matplotlib", "lightning", "nnunetv2"}
 
 

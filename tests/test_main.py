@@ -9,7 +9,7 @@ from medseg import __main__, __version__
 from medseg.__main__ import run
 from medseg.errors import OutputError
 
-VERBS = ("train", "predict", "evaluate", "export", "tasks", "phantom", "demo")
+VERBS = ("train", "predict", "evaluate", "compare", "export", "tasks", "phantom", "demo")
 
 
 def test_help_names_every_verb(capsys):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from medseg import __version__
+from medseg.cli.compare import compare
 from medseg.cli.demo import demo
 from medseg.cli.evaluate import evaluate
 from medseg.cli.export import export
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for verb in (train, predict, evaluate, export, tasks, phantom, demo):
+for verb in (train, predict, evaluate, compare, export, tasks, phantom, demo):
     app.command()(verb)
 
 
