@@ -62,6 +62,12 @@ class Bundle:
                 out_channels=self.task.out_channels,
                 **self.plan.network.options,
             )
+        except ModuleNotFoundError as error:
+            raise ModelError(
+                f"needs {error.name}, which is not installed",
+                where=self.folder,
+                remedy="Install it: 'pip install nnunetv2' brings what the control network needs",
+            ) from error
         except (ValueError, TypeError) as error:
             raise ModelError(
                 f"needs a {self.plan.network.name} that this medseg cannot build: {error}",
@@ -109,10 +115,23 @@ def write(folder: Path, task: Task, plan: Plan, weights: "dict[str, Tensor]") ->
             "sha256": {name: files.sha256(fresh / name) for name in contents},
         }
         files.write_text(fresh / MANIFEST, json.dumps(manifest, indent=2) + "\n")
-        if folder.exists():
-            shutil.rmtree(folder)
-        fresh.rename(folder)
+        _swap(fresh, folder)
     return Bundle(folder, task, plan)
+
+
+def _swap(fresh: Path, folder: Path) -> None:
+    """Put `fresh` in the place of `folder`, which comes back if that fails."""
+    old = folder.with_name(f".old-{folder.name}")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    try:
+        fresh.rename(folder)
+    except BaseException:
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def read(place: Path) -> Bundle:

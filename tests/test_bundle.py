@@ -1,6 +1,7 @@
 import json
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -233,6 +234,29 @@ def test_an_interrupted_write_leaves_the_older_bundle(written, weights, monkeypa
     with pytest.raises(KeyboardInterrupt):
         bundles.write(written.folder, written.task, written.plan, weights)
     assert bundles.read(written.folder).plan == written.plan  # the older one is still there
+
+
+def test_a_swap_that_fails_brings_the_older_bundle_back(written, weights, monkeypatch):
+    rename = Path.rename
+
+    def blocked(self, target):
+        if self.name.startswith(".partial-"):
+            raise PermissionError(13, "Permission denied")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", blocked)
+    with pytest.raises(OutputError, match="permission denied"):
+        bundles.write(written.folder, written.task, written.plan, weights)
+    assert bundles.read(written.folder).plan == written.plan
+
+
+def test_a_network_whose_package_is_missing_says_which(written, monkeypatch):
+    def missing(*_args, **_kwargs):
+        raise ModuleNotFoundError("No module named 'x'", name="dynamic_network_architectures")
+
+    monkeypatch.setattr("medseg.networks.build", missing)
+    with pytest.raises(ModelError, match="dynamic_network_architectures, which is not installed"):
+        written.build_network()
 
 
 def test_an_interrupted_first_write_is_no_bundle(tmp_path, written, weights, monkeypatch):

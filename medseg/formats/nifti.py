@@ -26,6 +26,7 @@ SUFFIXES: Final = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mg
 _NIFTI1_HEADER_BYTES: Final = 348
 _CHUNK_BYTES: Final = 1 << 20
 _FREE_TEXT: Final = ("db_name", "intent_name", "aux_file")
+_FOREIGN_UNITS: Final = {1: "metres", 3: "micrometres"}
 _PLACE: Final = (
     *("qform_code", "sform_code", "xyzt_units", "quatern_b", "quatern_c", "quatern_d"),
     *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
@@ -160,8 +161,8 @@ def _channels_first(voxels: np.ndarray, path: Path) -> tuple[Voxels, int]:
 
 
 def _check_units(header: Any, path: Path) -> None:
-    units = header.get_xyzt_units()[0]
-    if units not in ("mm", "unknown"):
+    units = _FOREIGN_UNITS.get(int(header["xyzt_units"]) & 0b111)  # the other bits are of time
+    if units is not None:
         raise ImageError(
             f"is measured in {units}, not in millimetres",
             where=path,

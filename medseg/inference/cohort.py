@@ -63,16 +63,23 @@ def run(jobs: Iterable[Job], work: Callable[[Job], None]) -> Iterator[Failure | 
         except MedsegError as error:
             yield Failure(job, error)
         except Exception as error:
-            first = " ".join(str(error).split())
-            failure = MedsegError(
-                f"failed with {type(error).__name__}: {first:.200}",
-                where=job.image,
-                remedy="If there is memory enough, predict it alone with --debug to see where",
-            )
+            failure = _unforeseen(job, error)
             failure.__cause__ = error
             yield Failure(job, failure)
         else:
             yield job
+
+
+def _unforeseen(job: Job, error: Exception) -> MedsegError:
+    if isinstance(error, MemoryError):
+        remedy = "Close other programs, or use a machine with more"
+        return MedsegError("needs more memory than there is", where=job.image, remedy=remedy)
+    said = " ".join([type(error).__name__, *str(error).split()])
+    return MedsegError(
+        f"failed with {said:.200}",
+        where=job.image,
+        remedy="If there is memory enough, predict it alone with --debug to see where",
+    )
 
 
 def _outputs(images: list[Path], out: Path | None, suffix: str) -> list[Path]:

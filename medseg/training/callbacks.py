@@ -106,7 +106,7 @@ class Overseer(lightning.Callback):
         step = module.global_step
         self._losses.append(float(outputs["loss"]))
         fraction = module.progress.fraction(step)
-        self.finished = fraction >= 1.0
+        self.finished = module.finished = fraction >= 1.0
         loss = sum(self._losses) / len(self._losses)
         epoch_ended = step % module.plan.steps_per_epoch == 0 or self.finished
         if epoch_ended:

@@ -14,6 +14,7 @@ from typing import Literal, Protocol, cast, runtime_checkable
 
 import pytorch_lightning as lightning
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from medseg import bundle as bundles
@@ -32,10 +33,10 @@ from medseg.inference import device as devices
 from medseg.recipe import Plan
 from medseg.task import Task
 from medseg.training import curves, fingerprint
-from medseg.training.callbacks import Overseer, Report, StoppedAtOnceError, averaged_network
+from medseg.training.callbacks import Overseer, Report, StoppedAtOnceError
 from medseg.training.fingerprint import Fingerprint
 from medseg.training.module import SegmentationModule
-from medseg.training.plan import build_network, resolve
+from medseg.training.plan import build_network, resolve, sized
 from medseg.training.prior import begin_at_frequency
 from medseg.training.run_folder import (
     Request,
@@ -100,21 +101,7 @@ def fit(request: Request, folder: RunFolder, listener: Listener) -> Outcome:
         ImageError: A scan cannot be used.
         OutputError: The folder cannot be written.
     """
-    clock = Progress(1, None)
-    task = tasks.read(request.task)
-    recipe = recipes.for_network(request.network, _settings(request))
-    device = _device(request)
-    with torch.device("meta"):  # a wrong option is found before the data are read
-        build_network(recipe.network, task)
-    parts = split(layouts.cases(Path(request.data), task), request.fold)
-    start(folder, request, task)
-    write_split(folder, parts)
-    data = _checked(parts, task, listener)
-    plan = resolve(recipe, task, data, device, cases=len(parts.training))
-    files.write_text(folder.plan, recipes.plan_text(plan))
-    prepared = _prepare(folder, task, plan, parts, listener)
-    module = _module(prepared, request, elapsed=clock.elapsed_seconds)
-    return _train(module, prepared, folder, device, listener, first=0)
+    return _begin(request, folder, listener, anew=False)
 
 
 def resume(folder: RunFolder, listener: Listener) -> Outcome:
@@ -128,7 +115,7 @@ def resume(folder: RunFolder, listener: Listener) -> Outcome:
     """
     request = read_request(folder)
     if not folder.checkpoint.exists():
-        return fit(request, folder, listener)
+        return _begin(request, folder, listener, anew=True)
     parts = read_split(folder)
     with _explained(folder):
         task = tasks.parse(folder.task.read_text(encoding="utf-8"), where=folder.task)
@@ -137,12 +124,29 @@ def resume(folder: RunFolder, listener: Listener) -> Outcome:
         first = int(checkpoint["global_step"])
         noted = checkpoint["medseg"]
     if noted["finished"]:
-        if not (folder.bundle / bundles.MANIFEST).exists():
-            bundles.write(folder.bundle, task, plan, noted["average"]["weights"])
-        return Outcome(bundles.read(folder.bundle), finished=True, dice=_last_dice(folder))
+        weights = noted["average"]["weights"]
+        return _written(folder, task, plan, weights, finished=True, dice=_last_dice(folder))
     prepared = _prepare(folder, task, plan, parts, listener)
     module = _module(prepared, request, elapsed=0.0)
     return _train(module, prepared, folder, _device(request), listener, first=first)
+
+
+def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: bool) -> Outcome:
+    clock = Progress(1, None)
+    task = tasks.read(request.task)
+    recipe = recipes.for_network(request.network, _settings(request))
+    device = _device(request)
+    with torch.device("meta"):  # a wrong option is found before the data are read
+        build_network(sized(recipe.network, device), task)
+    parts = split(layouts.cases(Path(request.data), task), request.fold)
+    start(folder, request, task, anew=anew)
+    write_split(folder, parts)
+    data = _checked(parts, task, listener)
+    plan = resolve(recipe, task, data, device, cases=len(parts.training))
+    files.write_text(folder.plan, recipes.plan_text(plan))
+    prepared = _prepare(folder, task, plan, parts, listener)
+    module = _module(prepared, request, elapsed=clock.elapsed_seconds)
+    return _train(module, prepared, folder, device, listener, first=0)
 
 
 def _settings(request: Request) -> tuple[str, ...]:
@@ -214,16 +218,31 @@ def _train(
             )
     except StoppedAtOnceError as error:
         raise KeyboardInterrupt from error
-    return _finish(module, overseer, folder)
+    return _written(
+        folder,
+        data.task,
+        data.plan,
+        module.average.weights,
+        finished=overseer.finished,
+        dice=overseer.dice,
+    )
 
 
-def _finish(module: SegmentationModule, overseer: Overseer, folder: RunFolder) -> Outcome:
+def _written(
+    folder: RunFolder,
+    task: Task,
+    plan: Plan,
+    weights: dict[str, Tensor],
+    *,
+    finished: bool,
+    dice: float,
+) -> Outcome:
+    """Write what a run leaves behind, finished or stopped."""
     curves.draw(read_metrics(folder.metrics), folder.curves)
-    weights = averaged_network(module).state_dict()
-    bundle = bundles.write(folder.bundle, module.task, module.plan, weights)
-    if overseer.finished:
+    bundle = bundles.write(folder.bundle, task, plan, weights)
+    if finished:
         shutil.rmtree(folder.cache, ignore_errors=True)
-    return Outcome(bundle, overseer.finished, overseer.dice)
+    return Outcome(bundle, finished, dice)
 
 
 def _last_dice(folder: RunFolder) -> float:

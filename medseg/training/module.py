@@ -33,6 +33,7 @@ class SegmentationModule(lightning.LightningModule):
         self.plan = plan
         self.progress = progress
         self.average = WeightAverage(network, plan.training.average)
+        self.finished = False  # decided once a step, when the step is done
         self.register_buffer("targets", label_targets(task), persistent=False)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
@@ -83,7 +84,7 @@ class SegmentationModule(lightning.LightningModule):
         checkpoint["medseg"] = {
             "average": self.average.state_dict(),
             "elapsed_seconds": self.progress.elapsed_seconds,
-            "finished": self.progress.fraction(self.global_step) >= 1.0,
+            "finished": self.finished,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

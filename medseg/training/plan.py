@@ -57,7 +57,7 @@ def resolve(
         UsageError: The network does not exist or does not take an option.
     """
     spacing_mm = _spacing(recipe, task, data)
-    choice = _sized(recipe.network, device)
+    choice = sized(recipe.network, device)
     patch, batch = _patch_and_batch(recipe, choice, task, data, spacing_mm, device)
     suiting = networks.fitted(choice.name, patch)
     choice = NetworkChoice(name=choice.name, options={**suiting, **choice.options})
@@ -74,6 +74,17 @@ def resolve(
         training=recipe.training,
         inference=recipe.inference,
     )
+
+
+def sized(choice: NetworkChoice, device: torch.device) -> NetworkChoice:
+    """Return `choice` with a named size, unless its options say how large it is.
+
+    On a GPU that is `base`, on a CPU `small`; options given beside a size come before it.
+    """
+    if {"size", "features"} & choice.options.keys():
+        return choice
+    size = "base" if device.type == "cuda" else "small"
+    return NetworkChoice(name=choice.name, options={"size": size, **choice.options})
 
 
 def build_network(choice: NetworkChoice, task: Task) -> nn.Module:
@@ -131,13 +142,6 @@ def _spacing(recipe: Recipe, task: Task, data: Fingerprint) -> Spacing:
         chosen[coarsest] = np.percentile(spacings[:, coarsest], 10)
     i, j, k = (round(float(length), 4) for length in chosen)
     return (i, j, k)
-
-
-def _sized(choice: NetworkChoice, device: torch.device) -> NetworkChoice:
-    if {"size", "features"} & choice.options.keys():
-        return choice
-    size = "base" if device.type == "cuda" else "small"
-    return NetworkChoice(name=choice.name, options={"size": size, **choice.options})
 
 
 def _patch_and_batch(

@@ -119,18 +119,31 @@ class RunFolder:
         return self.path / "cache"
 
 
-def start(folder: RunFolder, request: Request, task: Task) -> None:
-    """Make a run folder and note what was asked for; remains of a run that never began go.
+def start(folder: RunFolder, request: Request, task: Task, *, anew: bool = False) -> None:
+    """Make a run folder and note what was asked for.
+
+    Args:
+        folder: Where; other files in it are left alone.
+        request: What was asked for.
+        task: What is segmented.
+        anew: Begin again with a run that never reached its first checkpoint.
 
     Raises:
-        UsageError: There is a run in that folder already.
+        UsageError: There is a run in that folder already, or something of that name.
         OutputError: The folder cannot be written.
     """
-    if folder.checkpoint.exists() or folder.bundle.exists():
+    if folder.request.exists() and not anew:
         raise UsageError(
             "there is a training run in this folder already",
             where=folder.path,
             remedy="Go on with it by --resume, or choose another folder with --out",
+        )
+    taken = [path for path in (folder.cache, folder.metrics, folder.bundle) if path.exists()]
+    if taken and not folder.request.exists():
+        raise UsageError(
+            f"holds something else called {taken[0].name}",
+            where=folder.path,
+            remedy="Choose another folder with --out",
         )
     files.make_folder(folder.path)
     shutil.rmtree(folder.cache, ignore_errors=True)

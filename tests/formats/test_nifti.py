@@ -321,3 +321,22 @@ def test_what_was_there_survives_a_failure(tmp_path, monkeypatch):
         nifti.write_label_map(path, labels(), Grid(SHAPE, OBLIQUE))
     assert path.read_bytes() == b"earlier"
     assert files.sha256(path)
+
+
+@pytest.mark.parametrize(("code", "unit"), [(1, "metres"), (3, "micrometres"), (1 + 8, "metres")])
+def test_a_file_in_other_units_is_refused(tmp_path, code, unit):
+    with pytest.raises(ImageError, match=f"is measured in {unit}, not in millimetres"):
+        nifti.read(_in_units(tmp_path, code))
+
+
+@pytest.mark.parametrize("code", [0, 2, 4, 7, 64 + 2, 255])
+def test_millimetres_and_codes_without_meaning_are_taken(tmp_path, code):
+    assert nifti.read(_in_units(tmp_path, code)).grid.shape == (3, 4, 5)
+
+
+def _in_units(folder, code):
+    content = bytearray(nibabel.Nifti1Image(np.zeros((3, 4, 5), np.uint8), np.eye(4)).to_bytes())
+    content[123] = code  # xyzt_units
+    path = folder / "scan.nii"
+    path.write_bytes(content)
+    return path

@@ -205,5 +205,13 @@ def test_jobs_are_done_one_by_one_and_any_error_spares_the_others(tmp_path):
     assert next(results) == jobs[0]
     assert started == jobs[:1]
     failure = next(results)
-    assert "failed with IndexError: index 5 is out of bounds" in str(failure.error)
+    assert "failed with IndexError index 5 is out of bounds" in str(failure.error)
     assert isinstance(failure.error.__cause__, IndexError)  # which --debug shows
+
+
+def test_a_scan_that_is_too_large_is_told_so(tmp_path):
+    def work(_job):
+        raise MemoryError
+
+    (failure,) = run([Job(tmp_path / "a.nii", tmp_path / "out")], work)
+    assert "needs more memory than there is. Close other programs" in str(failure.error)

@@ -171,6 +171,19 @@ def test_a_run_that_never_reached_a_checkpoint_begins_anew(make_request, phantom
 
 
 @pytest.mark.slow
+def test_an_older_model_of_a_finished_run_is_replaced_by_its_checkpoint(whole_run, tmp_path):
+    copy = RunFolder(tmp_path / "copy")
+    shutil.copytree(whole_run[0].path, copy.path)
+    older = {name: torch.zeros_like(weight) for name, weight in _weights(copy).items()}
+    bundle = bundles.read(copy.path)
+    bundles.write(copy.bundle, bundle.task, bundle.plan, older)
+    copy.cache.mkdir()
+    assert resume(copy, Listener()).finished
+    assert _same(_weights(copy), _weights(whole_run[0]))
+    assert not copy.cache.exists()
+
+
+@pytest.mark.slow
 def test_a_lost_model_of_a_finished_run_comes_back_from_its_checkpoint(whole_run, tmp_path):
     copy = RunFolder(tmp_path / "copy")
     shutil.copytree(whole_run[0].path, copy.path)
@@ -217,6 +230,14 @@ def test_a_damaged_checkpoint_is_refused(make_request, folder):
     folder.checkpoint.write_bytes(folder.checkpoint.read_bytes()[:1000])
     with pytest.raises(UsageError, match="cannot be resumed"):
         resume(folder, Listener())
+
+
+def test_options_are_checked_at_the_size_that_will_be_built(make_request, tmp_path, folder):
+    small = ("network.name=res_enc_unet", "network.options.blocks=[1,1,1,1,1]")
+    request = make_request(data=tmp_path)  # which holds no data: the options are checked before
+    request = replace(request, network="res_enc_unet", settings=small)
+    with pytest.raises(DataError, match="has no dataset"):
+        fit(request, folder, Listener())
 
 
 def test_a_wrong_network_option_is_refused_before_anything_is_made(make_request, folder):

@@ -52,7 +52,6 @@ def test_versions_are_noted(folder, request_, phantom_task):
 
 def test_a_second_run_in_the_folder_is_refused(folder, request_, phantom_task):
     start(folder, request_, phantom_task)
-    folder.checkpoint.touch()
     with pytest.raises(UsageError, match="--resume"):
         start(folder, request_, phantom_task)
 
@@ -99,9 +98,17 @@ def test_a_run_that_never_began_is_started_anew(folder, request_, phantom_task):
     start(folder, request_, phantom_task)
     folder.cache.mkdir()
     append_metrics(folder.metrics, {"step": 1.0})
-    start(folder, request_, phantom_task)
+    start(folder, request_, phantom_task, anew=True)
     assert not folder.cache.exists()
     assert read_metrics(folder.metrics) == []
+
+
+def test_files_of_others_are_left_alone(folder, request_, phantom_task):
+    folder.cache.mkdir(parents=True)
+    (folder.cache / "thesis.tex").write_text("precious")
+    with pytest.raises(UsageError, match="something else called cache"):
+        start(folder, request_, phantom_task)
+    assert (folder.cache / "thesis.tex").read_text() == "precious"
 
 
 def test_a_damaged_split_is_refused(folder, request_, phantom_task):
