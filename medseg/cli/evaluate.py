@@ -1,7 +1,7 @@
 """`medseg evaluate`: scores of predictions against references."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -9,6 +9,9 @@ from medseg.cli.console import bar, out
 
 if TYPE_CHECKING:
     from medseg.evaluation.score import Scores
+
+SHOWN: Final = ("dice", "nsd", "hd95_mm", "assd_mm")
+"""The columns that are printed; the files hold all."""
 
 
 def evaluate(
@@ -22,7 +25,7 @@ def evaluate(
         Path | None, typer.Option(help="Score only the cases that this training run held out.")
     ] = None,
 ) -> None:
-    """Score predictions: Dice and HD95 for every case and region."""
+    """Score predictions: overlaps, distances and volumes for every case and region."""
     from medseg import task as tasks
     from medseg.evaluation import evaluate as evaluation
     from medseg.training.run_folder import RunFolder, read_split
@@ -51,13 +54,14 @@ def show(scores: "Scores") -> None:
     from medseg.evaluation.pair import Status
     from medseg.evaluation.score import CONVENTION
 
+    columns = [column for column in scores.columns if column in SHOWN]
     kinds = (Status.MISSED, Status.FALSE_ALARM, Status.ABSENT)
     table = Table(title=f"{len(scores.cases)} cases, {CONVENTION} convention")
-    for heading in ("region", *scores.columns, *(str(kind).replace("_", " ") for kind in kinds)):
+    for heading in ("region", *columns, *(str(kind).replace("_", " ") for kind in kinds)):
         table.add_column(heading, justify="left" if heading == "region" else "right")
     for region in scores.regions:
-        means = [f"{scores.region_mean(column, region):.4f}" for column in scores.columns]
+        means = [f"{scores.region_mean(column, region):.4f}" for column in columns]
         table.add_row(region, *means, *(str(scores.count(kind, region)) for kind in kinds))
-    means = [f"{scores.mean(column):.4f}" for column in scores.columns]
+    means = [f"{scores.mean(column):.4f}" for column in columns]
     table.add_row("mean", *means, *(str(scores.count(kind)) for kind in kinds), style="bold")
     out.print(table)

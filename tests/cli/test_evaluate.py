@@ -38,11 +38,13 @@ def test_scores_are_shown_and_written(folders, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "medseg convention" in shown
     assert "0.7500" in shown
+    assert "centre" not in shown
     summary = json.loads((tmp_path / "scores" / "summary.json").read_text())
     assert summary["mean"]["dice"] == 0.75  # (1 + 1) / 2 and (1 + 0) / 2
     assert summary["missed"] == 1
     # the missed part counts as far as the image's diagonal, 8 * sqrt(3) mm, in one of two cases
     assert summary["regions"]["posterior"]["mean"]["hd95_mm"] == pytest.approx(4 * np.sqrt(3))
+    assert summary["mean"]["recall"] == 0.75
     assert (tmp_path / "scores" / "scores.csv").read_text().count("\n") == 5
 
 
