@@ -59,3 +59,20 @@ def test_an_unknown_task_is_a_wrong_usage(folders, capsys):
     arguments = ["--task", "spleen", "--reference", reference, "--prediction", prediction]
     assert run(["evaluate", *arguments]) == 2
     assert "Choose one of hippocampus, phantom" in capsys.readouterr().err
+
+
+def test_several_conventions_are_shown_and_written_side_by_side(folders, tmp_path, capsys):
+    more = ["--convention", "medseg", "--convention", "monai", "-o", tmp_path / "scores"]
+    assert _evaluate(*folders, *more) == 0
+    shown = capsys.readouterr().out
+    assert "medseg convention" in shown
+    assert "monai convention" in shown
+    summary = json.loads((tmp_path / "scores" / "monai" / "summary.json").read_text())
+    assert summary["convention"] == "monai"
+    assert summary["mean"]["hd95_mm"] == 0.0  # the missed part has dropped out
+    assert (tmp_path / "scores" / "medseg" / "scores.csv").is_file()
+
+
+def test_an_unknown_convention_is_a_wrong_usage(folders, capsys):
+    assert _evaluate(*folders, "--convention", "brats") == 2
+    assert "Choose one of brats2020, brats2023" in capsys.readouterr().err

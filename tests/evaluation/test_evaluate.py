@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from medseg.errors import DataError, ImageError
-from medseg.evaluation.evaluate import evaluate, label_maps
+from medseg.evaluation.evaluate import evaluate, label_maps, side_by_side
 
 AFFINE = np.array([[-1.4, 0, 0, 3], [0, 1.4, 0, -7], [0, 0, 10, 5], [0, 0, 0, 1.0]])
 
@@ -125,3 +125,15 @@ def test_two_files_of_one_case_are_refused(folders):
 def test_hidden_files_are_passed_over(folders):
     (folders[1] / "._a_seg.nii.gz").write_bytes(b"left by macOS")
     assert sorted(label_maps(folders[1])) == ["a", "b"]
+
+
+def test_conventions_are_scored_side_by_side(folders, hippocampus_task):
+    put(folders[1] / "b.nii.gz", block(2, 2, 2, value=2))
+    scores = side_by_side(hippocampus_task, *folders, conventions=["medseg", "transunet"])
+    assert list(scores) == ["medseg", "transunet"]
+    assert [one.convention for one in scores.values()] == ["medseg", "transunet"]
+    # the anterior part of b is missed, and its posterior part made up
+    assert scores["medseg"].region_mean("dice", "posterior") == 0.0
+    assert scores["transunet"].region_mean("dice", "posterior") == 0.5
+    assert scores["transunet"].region_mean("hd95_voxels", "anterior") == 0.0
+    assert scores["medseg"].region_mean("hd95_mm", "anterior") > 0.0
