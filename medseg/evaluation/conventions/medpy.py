@@ -1,9 +1,10 @@
 """MedPy's metrics, with the spacing given: both directions in one pool.
 
 Percentile: that of all distances, there and back, interpolated linearly, between voxel centres.
-ASSD: the mean of the two directed means (our `masd`).
+ASSD: the mean over the voxels of both surfaces, as ours (0.4 took the mean of the directed means).
 
-Empty masks, Dice: 1 if both are (0.5.2; older releases gave 0), 0 if one is. Distances: MedPy stops
+Empty masks, Dice: 1 if both are (0.5.2; NumPy 2.4 makes it divide to NaN instead), 0 if one
+is. Distances: MedPy stops
 with an error if either is, so that whoever calls it must leave the case out: NaN.
 """
 
@@ -12,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from medseg.evaluation.metrics import dice, masd
+from medseg.evaluation.metrics import assd, dice
 from medseg.evaluation.pair import Pair, Status
 
 SOURCE: Final = "https://github.com/loli/medpy/blob/0.5.2/medpy/metric/binary.py"
@@ -24,7 +25,7 @@ def compute(pair: Pair) -> dict[str, float]:
     return {
         "dice": 1.0 if pair.status is Status.ABSENT else dice.compute(pair),
         "hd95_mm": pooled_hd95(pair) if surfaces else math.nan,
-        "assd_mm": masd.compute(pair) if surfaces else math.nan,
+        "assd_mm": assd.compute(pair) if surfaces else math.nan,
     }
 
 

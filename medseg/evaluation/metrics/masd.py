@@ -1,6 +1,6 @@
 """Mean average surface distance; the image's diagonal if one mask is empty, NaN if both are.
 
-The mean of the two directed averages, each surface weighing the same; MedPy calls it `assd`.
+The mean of the two directed averages, each surface weighing the same.
 """
 
 from typing import Final

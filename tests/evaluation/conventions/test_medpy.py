@@ -33,4 +33,4 @@ def test_the_percentile_is_that_of_both_directions_in_one_pool():
     # 12 mm and eight zeros: position 7.6 is 0.6 * 12
     values = scores(line(0, 1, 2, 3, 9), line(0, 1, 2, 3))
     assert values["hd95_mm"] == pytest.approx(7.2)
-    assert values["assd_mm"] == pytest.approx((12 / 5 + 0) / 2)
+    assert values["assd_mm"] == pytest.approx(12 / 9)
