@@ -3,9 +3,9 @@
 Percentile: that of all distances, there and back, interpolated linearly, between voxel centres.
 ASSD: the mean over the voxels of both surfaces, as ours (0.4 took the mean of the directed means).
 
-Empty masks, Dice: 1 if both are (0.5.2; NumPy 2.4 makes it divide to NaN instead), 0 if one
-is. Distances: MedPy stops
-with an error if either is, so that whoever calls it must leave the case out: NaN.
+Empty masks, Dice: 1 if both are (0.5.2; NumPy 2.4 makes it divide to NaN instead), 0 if one is.
+Distances: MedPy stops with an error if either is, so that whoever calls it must leave the case out:
+NaN.
 """
 
 import math

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from scipy import ndimage
+from surface_distance import metrics as surface_distance
 
 from medseg.evaluation.conventions import brats2023
 from medseg.evaluation.pair import Pair
@@ -47,3 +49,53 @@ def test_a_small_lesion_alone_is_as_none():
     small = cubes()
     small[2:5, 2:6, 2:6] = True  # 48 mm3
     assert scores(small, cubes()) == {"dice": 1.0, "hd95_mm": 0.0, "detection_f1": 1.0}
+
+
+def as_the_script_goes(reference, prediction, spacing_mm, dilation=3, dropped_mm3=50.0):
+    """The challenge's script step by step, with SciPy's components, on the whole image."""
+    edges, corners = (ndimage.generate_binary_structure(3, rank) for rank in (2, 3))
+
+    def parts_of(mask):
+        return ndimage.label(mask, corners)[0]
+
+    def dilate(mask):
+        return ndimage.binary_dilation(mask, edges, iterations=dilation)
+
+    parts, merged = parts_of(prediction), parts_of(dilate(reference))
+    lesions = np.where(reference, merged, 0)
+    scores, touched = [], set()
+    for number in range(1, lesions.max() + 1):
+        lesion = lesions == number
+        near = np.unique(np.where(dilate(lesion), parts, 0))
+        near = near[near > 0]
+        touched |= set(near.tolist())
+        if lesion.sum() * np.prod(spacing_mm) <= dropped_mm3:
+            continue
+        found = np.isin(parts, near)
+        if not found.any():
+            scores.append((0.0, 374.0))
+            continue
+        distances = surface_distance.compute_surface_distances(lesion, found, spacing_mm)
+        scores.append(
+            (
+                2 * (lesion & found).sum() / (lesion.sum() + found.sum()),
+                surface_distance.compute_robust_hausdorff(distances, 95),
+            )
+        )
+    scores += [(0.0, 374.0)] * (parts.max() - len(touched))
+    return np.mean(scores, axis=0) if scores else (1.0, 0.0)
+
+
+# surface-distance 0.1 imports from namespaces that SciPy has deprecated.
+@pytest.mark.filterwarnings("ignore:Please import .*scipy.ndimage:DeprecationWarning")
+@pytest.mark.parametrize("spacing_mm", [(1.0, 1.0, 1.0), (1.4, 1.4, 10.0)])
+@pytest.mark.parametrize("share", [0.002, 0.01, 0.05])
+def test_it_agrees_with_the_challenge_s_script_on_blobs_of_noise(rng, spacing_mm, share):
+    for _ in range(5):
+        noise = ndimage.gaussian_filter(rng.normal(size=(2, 30, 28, 20)), [0, 1.5, 1.5, 1.5])
+        noise[1] += 0.7 * noise[0]
+        level = np.quantile(noise, 1 - share, axis=(1, 2, 3), keepdims=True)
+        reference, prediction = noise > level
+        values = brats2023.compute(Pair(reference, prediction, spacing_mm))
+        expected = as_the_script_goes(reference, prediction, spacing_mm)
+        assert (values["dice"], values["hd95_mm"]) == pytest.approx(tuple(expected), rel=1e-9)
