@@ -24,7 +24,9 @@ def evaluate(
     ] = None,
     convention: Annotated[
         list[str] | None,
-        typer.Option(help="What the scores mean; several are shown side by side."),
+        typer.Option(
+            help="Whose definitions: medseg, monai, brats2023, ... Repeat to see several."
+        ),
     ] = None,
     held_out: Annotated[
         Path | None, typer.Option(help="Score only the cases that this training run held out.")

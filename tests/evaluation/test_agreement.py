@@ -17,6 +17,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # they import from namespaces that SciPy has deprecated
     from medpy.metric import binary as medpy
     from monai import metrics as monai
+    from nnunetv2.evaluation import evaluate_predictions as nnunet
     from surface_distance import metrics as deepmind
 
 # MONAI 1.6 calls itself with an argument it has deprecated; surface-distance 0.1 imports from
@@ -117,10 +118,8 @@ def by_transunet(pair):
 
 
 def by_nnunet(pair):
-    """Spelled out as in nnU-Net's `compute_metrics`."""
-    tp = np.sum(pair.reference & pair.prediction)
-    fp = np.sum(~pair.reference & pair.prediction)
-    fn = np.sum(pair.reference & ~pair.prediction)
+    """nnU-Net's counts, and its `compute_metrics` spelled out, since that reads files."""
+    tp, fp, fn, _ = nnunet.compute_tp_fp_fn_tn(pair.reference, pair.prediction)
     if tp + fp + fn == 0:
         return {"dice": math.nan, "iou": math.nan}
     return {"dice": 2 * tp / (2 * tp + fp + fn), "iou": tp / (tp + fp + fn)}

@@ -3,6 +3,7 @@ import pytest
 from scipy import ndimage
 from surface_distance import metrics as surface_distance
 
+from medseg import formats
 from medseg.evaluation.conventions import brats2023
 from medseg.evaluation.pair import Pair
 
@@ -99,3 +100,20 @@ def test_it_agrees_with_the_challenge_s_script_on_blobs_of_noise(rng, spacing_mm
         values = brats2023.compute(Pair(reference, prediction, spacing_mm))
         expected = as_the_script_goes(reference, prediction, spacing_mm)
         assert (values["dice"], values["hd95_mm"]) == pytest.approx(tuple(expected), rel=1e-9)
+
+
+@pytest.mark.real_data
+@pytest.mark.filterwarnings("ignore:Please import .*scipy.ndimage:DeprecationWarning")
+@pytest.mark.parametrize("patient", ["patient07", "patient19", "patient26"])
+def test_it_agrees_with_the_challenge_s_script_on_real_lesions(patient, real_data):
+    volume = formats.read(real_data / "ms_lesions" / patient / "lesions.nii.gz")
+    lesions = volume.voxels[0] > 0
+    (box,) = ndimage.find_objects(lesions.astype(np.uint8))
+    reference = np.pad(lesions[box], 8)
+    prediction = np.roll(reference, (2, 1, 0), axis=(0, 1, 2))
+    prediction[: len(prediction) // 3] = False  # some are missed
+    prediction[-2:, -2:, -2:] = True  # and one is made up
+    values = brats2023.compute(Pair(reference, prediction, volume.spacing_mm))
+    expected = as_the_script_goes(reference, prediction, volume.spacing_mm)
+    assert 0 < values["dice"] < 1
+    assert (values["dice"], values["hd95_mm"]) == pytest.approx(tuple(expected), rel=1e-9)
