@@ -122,7 +122,7 @@ SCORES: dict[str, Score] = {
 def memory(name: str) -> None:
     """Print by how many bytes one program raises the peak of memory."""
     given = label_maps()
-    small = tuple(np.ascontiguousarray(label_map[:, :, 74:76]) for label_map in given)
+    small = tuple(np.ascontiguousarray(label_map[::8, ::8, ::8]) for label_map in given)
     if name != "medseg":
         SCORES[name](*small)  # libraries allocate on first use
     print(rise_of_peak_bytes(lambda: SCORES[name](*given)))
