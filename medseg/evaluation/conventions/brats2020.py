@@ -4,7 +4,8 @@ Percentile: the challenge does not publish how it is taken; here it is the large
 directed ones, interpolated linearly, between voxel centres.
 
 Empty masks: both: Dice 1 and HD95 0. One: Dice 0 and HD95 373.12866, the diagonal of BraTS' images
-of 240x240x155 voxels of 1 mm, whatever the image.
+of 240x240x155 voxels of 1 mm, whatever the image. Participants know it from the leaderboard, as
+reported at https://github.com/jianpengz/DoDNet/issues/7.
 """
 
 from typing import Final
