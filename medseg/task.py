@@ -85,6 +85,7 @@ class Task(_Strict):
         regions: The regions by name; if absent, every label is a region of its own.
         mirror_axes: World axes along which mirroring changes no label: x (left-right), y, z.
         spacing_mm: Voxel size to work at, along the RAS axes; absent: that of the data.
+        tolerance_mm: How far a surface may be off in the surface Dice; absent: 2 mm.
     """
 
     name: Name
@@ -97,6 +98,7 @@ class Task(_Strict):
     regions: dict[Name, Region] = {}
     mirror_axes: tuple[Literal["x", "y", "z"], ...] = ()
     spacing_mm: tuple[Length, Length, Length] | None = None
+    tolerance_mm: Length | None = None
 
     @model_validator(mode="after")
     def _labels_are_distinct(self) -> "Task":

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from medseg import formats
 from medseg.errors import DataError
-from medseg.evaluation.score import Score, Scores, score_case
+from medseg.evaluation import region_pairs
+from medseg.evaluation.pair import Pair
+from medseg.evaluation.score import DEFAULT, Score, Scores, score_pairs
 from medseg.segmentation import Segmentation
 from medseg.task import Task
 
@@ -18,7 +20,23 @@ def evaluate(
     cases: Collection[str] | None = None,
     on_case: Callable[[str], None] | None = None,
 ) -> Scores:
-    """Score every reference's prediction.
+    """Score every reference's prediction by medseg's own convention; see `side_by_side`."""
+    scores = side_by_side(
+        task, reference_dir, prediction_dir, conventions=[DEFAULT], cases=cases, on_case=on_case
+    )
+    return scores[DEFAULT]
+
+
+def side_by_side(
+    task: Task,
+    reference_dir: Path,
+    prediction_dir: Path,
+    *,
+    conventions: Collection[str],
+    cases: Collection[str] | None = None,
+    on_case: Callable[[str], None] | None = None,
+) -> dict[str, Scores]:
+    """Score every reference's prediction by each of several conventions.
 
     A file's case is its name without ending and without `_seg`. All cases must be there and
     fit, so that a mean is never over fewer cases than it seems to be.
@@ -27,6 +45,7 @@ def evaluate(
         task: What the label values mean, and which regions are scored.
         reference_dir: Label maps that are known to be right.
         prediction_dir: Label maps to be scored, one for each reference.
+        conventions: What the scores mean; modules of `medseg.evaluation.conventions`.
         cases: The cases to score; all references if absent.
         on_case: Called with the name of each case when it is done.
 
@@ -39,12 +58,18 @@ def evaluate(
     wanted = sorted(references if cases is None else cases)
     _require(wanted, references, reference_dir, "reference")
     _require(wanted, predictions, prediction_dir, "prediction")
-    rows: list[Score] = []
+    rows: dict[str, list[Score]] = {convention: [] for convention in conventions}
     for case in wanted:
-        rows += _scores_of(case, task, references[case], predictions[case])
+        pairs = _pairs_of(task, references[case], predictions[case])
+        for convention, scored in rows.items():
+            scored += score_pairs(case, pairs, convention=convention)
         if on_case is not None:
             on_case(case)
-    return Scores(tuple(rows), tuple(sorted(set(predictions) - set(references))))
+    unknown = tuple(sorted(set(predictions) - set(references)))
+    return {
+        convention: Scores(tuple(scored), unknown, convention)
+        for convention, scored in rows.items()
+    }
 
 
 def label_maps(folder: Path) -> dict[str, Path]:
@@ -91,11 +116,11 @@ def _require(wanted: Collection[str], found: Collection[str], folder: Path, role
         )
 
 
-def _scores_of(case: str, task: Task, reference: Path, prediction: Path) -> list[Score]:
+def _pairs_of(task: Task, reference: Path, prediction: Path) -> dict[str, Pair]:
     known = formats.read_segmentation(reference, task)
     found = formats.read_segmentation(prediction, task)
     _require_same_grid(known, found, reference, prediction)
-    return score_case(case, known, found)
+    return region_pairs.pairs(known, found)
 
 
 def _require_same_grid(

@@ -1,14 +1,19 @@
 """Two masks of one region, and what the metrics ask of them, computed once."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float64
 
 from medseg.evaluation import surface
-from medseg.shapes import Mask, Spacing
+from medseg.shapes import Mask, Shape, Spacing
+
+TOLERANCE_MM: Final = 2.0
+"""How far a surface may be off in the surface Dice of a task that sets no tolerance."""
 
 
 class Status(StrEnum):
@@ -28,6 +33,8 @@ class Pair:
         reference: What is there.
         prediction: What was found.
         spacing_mm: Distance between voxel centres along i, j and k.
+        tolerance_mm: How far a surface may be off in the surface Dice.
+        image_shape: Shape of the whole image, if the masks are cut from it; else that of the masks.
 
     Raises:
         ValueError: The masks differ in shape, or a spacing is not positive.
@@ -36,6 +43,8 @@ class Pair:
     reference: Mask
     prediction: Mask
     spacing_mm: Spacing
+    tolerance_mm: float = TOLERANCE_MM
+    image_shape: Shape | None = None
 
     def __post_init__(self) -> None:
         if self.reference.shape != self.prediction.shape:
@@ -49,13 +58,29 @@ class Pair:
     @property
     def diagonal_mm(self) -> float:
         """Length of the image's diagonal: the distance that stands for a missing surface."""
-        extent_mm = np.array(self.reference.shape) * np.array(self.spacing_mm)
+        extent_mm = np.array(self._whole_shape) * np.array(self.spacing_mm)
         return float(np.linalg.norm(extent_mm))
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel in millilitres."""
+        return math.prod(self.spacing_mm) / 1000.0
+
+    @property
+    def image_ml(self) -> float:
+        """Volume of the image in millilitres: what stands for the error of a missing volume."""
+        return math.prod(self._whole_shape) * self.voxel_ml
 
     @cached_property
     def sizes(self) -> tuple[int, int]:
         """Number of voxels in the reference and in the prediction."""
         return int(np.count_nonzero(self.reference)), int(np.count_nonzero(self.prediction))
+
+    @cached_property
+    def shared(self) -> int:
+        """Number of voxels that both masks hold."""
+        reference, prediction = self.cropped
+        return int(np.count_nonzero(reference & prediction))
 
     @property
     def status(self) -> Status:
@@ -69,6 +94,10 @@ class Pair:
                 return Status.FALSE_ALARM
             case _:
                 return Status.ABSENT
+
+    def value_if_empty(self, *, worst: float) -> float:
+        """Return what a metric counts if a mask is empty: NaN if both are, else its worst value."""
+        return math.nan if self.status is Status.ABSENT else worst
 
     @cached_property
     def cropped(self) -> tuple[Mask, Mask]:
@@ -97,6 +126,10 @@ class Pair:
             surface.distances_mm(reference, prediction, self.spacing_mm),
             surface.distances_mm(prediction, reference, self.spacing_mm),
         )
+
+    @property
+    def _whole_shape(self) -> tuple[int, ...]:
+        return self.image_shape or self.reference.shape
 
 
 def _range(mask: Mask, axis: int) -> slice:

@@ -4,18 +4,21 @@ import csv
 import io
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from medseg import files, regions
-from medseg.evaluation import metrics
+from medseg import files
+from medseg.evaluation import conventions, region_pairs
 from medseg.evaluation.pair import Pair, Status
 from medseg.segmentation import Segmentation
 
-CONVENTION: Final = "medseg"
+DEFAULT: Final = "medseg"
+"""The convention that counts unless another is asked for."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Score:
     Attributes:
         case: The case.
         region: The region, or the label if the task has no regions.
-        values: The metrics by column, such as `hd95_mm`; NaN if the region is absent.
+        values: The metrics by column, such as `hd95_mm`.
         status: Whether reference and prediction hold the region.
     """
 
@@ -42,10 +45,12 @@ class Scores:
     Attributes:
         rows: One score for each region of each case.
         without_reference: Predictions that could not be scored, because nothing is known of them.
+        convention: What they mean; a module of `medseg.evaluation.conventions`.
     """
 
     rows: tuple[Score, ...]
     without_reference: tuple[str, ...] = ()
+    convention: str = DEFAULT
 
     @property
     def cases(self) -> list[str]:
@@ -80,9 +85,9 @@ class Scores:
         return counted[status]
 
     def summary(self) -> dict[str, Any]:
-        """Return the means and counts, ready for JSON; null stands for NaN."""
+        """Return the means and counts, ready for JSON; null stands for what is not finite."""
         return {
-            "convention": CONVENTION,
+            "convention": self.convention,
             "cases": len(self.cases),
             "mean": {column: _or_none(self.mean(column)) for column in self.columns},
             **self._counts(),
@@ -124,31 +129,35 @@ class Scores:
         return {kind.value: self.count(kind, region) for kind in kinds}
 
 
-def score_case(case: str, reference: Segmentation, prediction: Segmentation) -> list[Score]:
+def score_case(
+    case: str, reference: Segmentation, prediction: Segmentation, *, convention: str = DEFAULT
+) -> list[Score]:
     """Score every region of the task in one case.
 
     Args:
         case: Its name.
         reference: What is there; its task says which regions are scored.
         prediction: What was found, on the same grid.
+        convention: What the scores mean; a module of `medseg.evaluation.conventions`.
     """
+    return score_pairs(case, region_pairs.pairs(reference, prediction), convention=convention)
+
+
+def score_pairs(case: str, pairs: Mapping[str, Pair], *, convention: str) -> list[Score]:
+    """Score the regions of one case, several at a time.
+
+    Args:
+        case: Its name.
+        pairs: The masks of each region.
+        convention: What the scores mean.
+    """
+    compute = conventions.load(convention).compute
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        values = list(pool.map(compute, pairs.values()))
     return [
-        _score(
-            case,
-            region,
-            Pair(
-                regions.mask_of(reference.label_map, reference.task, region),
-                regions.mask_of(prediction.label_map, prediction.task, region),
-                reference.grid.spacing_mm,
-            ),
-        )
-        for region in reference.task.region_names
+        Score(case, region, scored, pair.status)
+        for (region, pair), scored in zip(pairs.items(), values, strict=True)
     ]
-
-
-def _score(case: str, region: str, pair: Pair) -> Score:
-    values = {column: metric.compute(pair) for column, metric in metrics.columns().items()}
-    return Score(case, region, values, pair.status)
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -157,4 +166,4 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    return value if math.isfinite(value) else None

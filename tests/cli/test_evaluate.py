@@ -38,11 +38,13 @@ def test_scores_are_shown_and_written(folders, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "medseg convention" in shown
     assert "0.7500" in shown
+    assert "centre" not in shown
     summary = json.loads((tmp_path / "scores" / "summary.json").read_text())
     assert summary["mean"]["dice"] == 0.75  # (1 + 1) / 2 and (1 + 0) / 2
     assert summary["missed"] == 1
     # the missed part counts as far as the image's diagonal, 8 * sqrt(3) mm, in one of two cases
     assert summary["regions"]["posterior"]["mean"]["hd95_mm"] == pytest.approx(4 * np.sqrt(3))
+    assert summary["mean"]["recall"] == 0.75
     assert (tmp_path / "scores" / "scores.csv").read_text().count("\n") == 5
 
 
@@ -57,3 +59,20 @@ def test_an_unknown_task_is_a_wrong_usage(folders, capsys):
     arguments = ["--task", "spleen", "--reference", reference, "--prediction", prediction]
     assert run(["evaluate", *arguments]) == 2
     assert "Choose one of hippocampus, phantom" in capsys.readouterr().err
+
+
+def test_several_conventions_are_shown_and_written_side_by_side(folders, tmp_path, capsys):
+    more = ["--convention", "medseg", "--convention", "monai", "-o", tmp_path / "scores"]
+    assert _evaluate(*folders, *more) == 0
+    shown = capsys.readouterr().out
+    assert "medseg convention" in shown
+    assert "monai convention" in shown
+    summary = json.loads((tmp_path / "scores" / "monai" / "summary.json").read_text())
+    assert summary["convention"] == "monai"
+    assert summary["mean"]["hd95_mm"] == 0.0  # the missed part has dropped out
+    assert (tmp_path / "scores" / "medseg" / "scores.csv").is_file()
+
+
+def test_an_unknown_convention_is_a_wrong_usage(folders, capsys):
+    assert _evaluate(*folders, "--convention", "brats") == 2
+    assert "Choose one of brats2020, brats2023" in capsys.readouterr().err

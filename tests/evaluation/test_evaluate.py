@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from medseg.errors import DataError, ImageError
-from medseg.evaluation.evaluate import evaluate, label_maps
+from medseg.evaluation.evaluate import evaluate, label_maps, side_by_side
 
 AFFINE = np.array([[-1.4, 0, 0, 3], [0, 1.4, 0, -7], [0, 0, 10, 5], [0, 0, 0, 1.0]])
 
@@ -34,7 +34,7 @@ def test_cases_are_matched_by_name_with_or_without_seg(folders, hippocampus_task
     scores = evaluate(hippocampus_task, *folders)
     assert scores.cases == ["a", "b"]
     anterior = [row for row in scores.rows if row.region == "anterior"]
-    assert anterior[0].values == {"dice": 1.0, "hd95_mm": 0.0}
+    assert (anterior[0].values["dice"], anterior[0].values["hd95_mm"]) == (1.0, 0.0)
     assert anterior[1].values["dice"] == pytest.approx(2 * 18 / 54)  # one slice of three is off
     assert anterior[1].values["hd95_mm"] == pytest.approx(10.0)
 
@@ -125,3 +125,15 @@ def test_two_files_of_one_case_are_refused(folders):
 def test_hidden_files_are_passed_over(folders):
     (folders[1] / "._a_seg.nii.gz").write_bytes(b"left by macOS")
     assert sorted(label_maps(folders[1])) == ["a", "b"]
+
+
+def test_conventions_are_scored_side_by_side(folders, hippocampus_task):
+    put(folders[1] / "b.nii.gz", block(2, 2, 2, value=2))
+    scores = side_by_side(hippocampus_task, *folders, conventions=["medseg", "transunet"])
+    assert list(scores) == ["medseg", "transunet"]
+    assert [one.convention for one in scores.values()] == ["medseg", "transunet"]
+    # the anterior part of b is missed, and its posterior part made up
+    assert scores["medseg"].region_mean("dice", "posterior") == 0.0
+    assert scores["transunet"].region_mean("dice", "posterior") == 0.5
+    assert scores["transunet"].region_mean("hd95_voxels", "anterior") == 0.0
+    assert scores["medseg"].region_mean("hd95_mm", "anterior") > 0.0

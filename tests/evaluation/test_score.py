@@ -116,3 +116,9 @@ def test_overlapping_regions_are_scored_as_unions_of_labels(phantom_task):
     assert rows[2].values["dice"] == 0.0
     assert rows[2].values["hd95_mm"] == pytest.approx((12**2 + 1 + 1) ** 0.5)
     assert [row.status for row in rows] == [Status.BOTH, Status.BOTH, Status.MISSED]
+
+
+def test_an_infinite_mean_is_null_in_json():
+    scores = Scores((score("a", "whole", 0.0, math.inf, Status.MISSED),), convention="deepmind")
+    assert scores.summary()["mean"] == {"dice": 0.0, "hd95_mm": None}
+    assert scores.summary()["convention"] == "deepmind"

@@ -1,8 +1,10 @@
 """Metrics: one module each, found by its name.
 
 The convention for empty masks is called `medseg`, and every metric follows it. Both masks empty:
-NaN, left out of the mean, counted as absent. One empty: an overlap is 0 and a distance is the
-image's diagonal, counted as missed (the prediction is empty) or false alarm (the reference is).
+NaN, left out of the mean, counted as absent. One empty: the worst value there is, counted as missed
+(the prediction is empty) or false alarm (the reference is): 0 for an overlap, the image's diagonal
+for a distance, the image's volume for a difference of volumes. No prediction does worse than an
+empty one, so that a missed structure never improves a mean.
 """
 
 from typing import Protocol, cast, runtime_checkable

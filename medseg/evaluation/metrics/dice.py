@@ -2,8 +2,6 @@
 
 from typing import Final
 
-import numpy as np
-
 from medseg.evaluation.pair import Pair, Status
 
 UNIT: Final = ""
@@ -12,7 +10,6 @@ HIGHER_IS_BETTER: Final = True
 
 def compute(pair: Pair) -> float:
     """Divide twice the voxels in both masks by the sum of the voxels in each."""
-    if pair.status is Status.ABSENT:
-        return float("nan")
-    reference, prediction = pair.cropped
-    return 2 * int(np.count_nonzero(reference & prediction)) / sum(pair.sizes)
+    if pair.status is not Status.BOTH:
+        return pair.value_if_empty(worst=0.0)
+    return 2 * pair.shared / sum(pair.sizes)

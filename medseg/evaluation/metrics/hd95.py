@@ -16,8 +16,6 @@ HIGHER_IS_BETTER: Final = False
 
 def compute(pair: Pair) -> float:
     """Measure how far apart the surfaces of the two masks are, outliers aside."""
-    if pair.status is Status.ABSENT:
-        return float("nan")
     if pair.status is not Status.BOTH:
-        return pair.diagonal_mm
+        return pair.value_if_empty(worst=pair.diagonal_mm)
     return max(float(np.percentile(distances, 95)) for distances in pair.distances_mm)

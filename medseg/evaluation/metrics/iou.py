@@ -1,0 +1,15 @@
+"""Intersection over union (Jaccard), 0 to 1; 0 if one mask is empty, NaN if both are."""
+
+from typing import Final
+
+from medseg.evaluation.pair import Pair, Status
+
+UNIT: Final = ""
+HIGHER_IS_BETTER: Final = True
+
+
+def compute(pair: Pair) -> float:
+    """Divide the voxels in both masks by those in either."""
+    if pair.status is not Status.BOTH:
+        return pair.value_if_empty(worst=0.0)
+    return pair.shared / (sum(pair.sizes) - pair.shared)

@@ -1,0 +1,18 @@
+"""Precision, 0 to 1; 0 if one mask is empty, NaN if both are.
+
+A missed region has found nothing and counts as 0, so that missing it improves no mean.
+"""
+
+from typing import Final
+
+from medseg.evaluation.pair import Pair, Status
+
+UNIT: Final = ""
+HIGHER_IS_BETTER: Final = True
+
+
+def compute(pair: Pair) -> float:
+    """Divide the voxels in both masks by those of the prediction."""
+    if pair.status is not Status.BOTH:
+        return pair.value_if_empty(worst=0.0)
+    return pair.shared / pair.sizes[1]
