@@ -15,6 +15,7 @@ from typing import Any, Final
 from medseg import files
 from medseg.evaluation import conventions, region_pairs
 from medseg.evaluation.pair import Pair, Status
+from medseg.evaluation.spread import Summary, spread
 from medseg.segmentation import Segmentation
 
 DEFAULT: Final = "medseg"
@@ -97,6 +98,7 @@ class Scores:
                         column: _or_none(self.region_mean(column, region))
                         for column in self.columns
                     },
+                    **self._spread(region),
                     **self._counts(region),
                 }
                 for region in self.regions
@@ -123,6 +125,18 @@ class Scores:
         files.write_text(folder / "scores.csv", self.table())
         summary = json.dumps(self.summary(), indent=2, allow_nan=False, ensure_ascii=False)
         files.write_text(folder / "summary.json", summary + "\n")
+
+    def _spread(self, region: str) -> dict[str, dict[str, Summary]]:
+        """Describe each metric of a region beyond its mean: by quantity, then by metric."""
+        by_column = {
+            column: spread(row.values[column] for row in self.rows if row.region == region)
+            for column in self.columns
+        }
+        quantities = ("median", "standard_deviation", "interval_95")
+        return {
+            quantity: {column: found[quantity] for column, found in by_column.items()}
+            for quantity in quantities
+        }
 
     def _counts(self, region: str | None = None) -> dict[str, int]:
         kinds = (Status.ABSENT, Status.MISSED, Status.FALSE_ALARM)

@@ -65,8 +65,12 @@ def test_what_is_written_is_strict_json_with_null_for_nan(scores, tmp_path):
     assert summary["cases"] == 3
     assert summary["mean"]["hd95_mm"] == pytest.approx(26.0)
     assert (summary["absent"], summary["missed"], summary["false_alarm"]) == (4, 1, 1)
+    nothing = {"dice": None, "hd95_mm": None}
     assert summary["regions"]["inner"] == {
-        "mean": {"dice": None, "hd95_mm": None},
+        "mean": nothing,
+        "median": nothing,
+        "standard_deviation": nothing,
+        "interval_95": nothing,
         "absent": 3,
         "missed": 0,
         "false_alarm": 0,
