@@ -108,7 +108,8 @@ def resume(folder: RunFolder, listener: Listener) -> Outcome:
     """Go on with an interrupted run as if it had never stopped.
 
     The cases and the task are those the run began with, whatever became of their files since. A
-    run that never reached its first checkpoint begins anew; one that ended is left as it is.
+    run that never reached its first checkpoint begins anew. One that ended is not trained further;
+    its model and curves are written once more from what it noted last.
 
     Raises:
         UsageError: There is no run in the folder, or one of its files is damaged.

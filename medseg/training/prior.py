@@ -2,8 +2,8 @@
 
 With sigmoid outputs a fresh network calls half of the voxels a lesion, and the many that are not
 drown the few that are: training first has to unlearn the background. A bias that says the
-frequency spares it that. Softmax outputs share their probability and need it less; they are left
-alone.
+frequency spares it that. Softmax outputs, which share their probability with background, are left
+alone: whether it helps them was not measured.
 
 Source: Lin et al. 2017, Focal loss for dense object detection, section 4.1,
 https://arxiv.org/abs/1708.02002
