@@ -1,10 +1,15 @@
 """Segmentation networks: one paper, one file.
 
-A module here defines a class of the paper's name and offers it as `Network`, its sizes as `SIZES`
-(the options of each by name), and as `TINY` the options of a small version for tests. The class
-names the bias of its last layer as `HEAD_BIAS`. The module may offer `fitted(patch)`, which returns
-options that suit a training patch. Every network takes an image
-batch of any size and returns full-resolution logits.
+A module here defines a class of the paper's name and offers it as `Network`, and its sizes as
+`SIZES`, the options of each by name: `tiny` for tests, `small` for a CPU, `base` for a GPU, and
+`published` (perhaps with variants, `published_light`), the publication to the letter. It may offer
+`fitted(patch)`, which returns options that suit a training patch, and `SOURCES`, the weights of
+others that it can begin with (see `medseg.weights`).
+
+Every network takes an image batch of any size and returns full-resolution logits. The class names
+the bias of its last layer as `HEAD_BIAS`. If its paper supervises coarser logits too, it offers
+`deep_supervision(image)`, all of them, finest first, each on a grid of its own, and their weights
+in the loss as `SUPERVISION`.
 """
 
 import sys

@@ -156,8 +156,8 @@ class SwinUNETR(nn.Module):
     Args:
         in_channels: Channels of the image.
         out_channels: Channels of the logits.
-        features: Features of a token at the finest scale, a multiple of 12; they double with each
-            stage. MONAI's `feature_size`.
+        features: Features of a token at the finest scale; they double with each stage. MONAI's
+            `feature_size`.
         use_v2: Put a residual block before each stage.
         depths: Attention blocks of each stage.
         heads: Attention heads of each stage.
@@ -177,7 +177,8 @@ class SwinUNETR(nn.Module):
             values.
 
     Raises:
-        ValueError: `features` is no multiple of 12, or there are not four stages.
+        ValueError: The heads do not divide the features of their stage, or there are not four
+            stages.
     """
 
     HEAD_BIAS = "out.conv.conv.bias"
@@ -262,15 +263,17 @@ def check(
     Raises:
         ValueError: Some do not.
     """
-    if features % 12:
-        raise ValueError(
-            f"features must be a multiple of 12, got {features}; try {features // 12 * 12 + 12}"
-        )
     if not len(depths) == len(heads) == len(strides) == STAGES:
         raise ValueError(
             f"depths, heads and strides need {STAGES} entries, one for each stage, "
             f"got {len(depths)}, {len(heads)} and {len(strides)}"
         )
+    for stage, count in enumerate(heads):
+        if features * 2**stage % count:
+            raise ValueError(
+                f"{count} heads do not divide the {features * 2**stage} features of stage "
+                f"{stage + 1}; choose features and heads that do, such as 24 and (3, 6, 12, 24)"
+            )
 
 
 def per_axis(value: int | Sequence[int]) -> tuple[int, int, int]:
@@ -293,5 +296,8 @@ def fitted(patch: tuple[int, int, int]) -> dict[str, tuple[int, int, int]]:
     return {"window": (i, j, k)}
 
 
-SIZES = {"small": {"features": 24}, "base": {"features": 48}}
-TINY = {"features": 12, "depths": (1, 2, 1, 1), "window": (3, 3, 3)}
+SIZES = {
+    "tiny": {"features": 12, "depths": (1, 2, 1, 1), "window": (3, 3, 3)},
+    "small": {"features": 16, "heads": (2, 4, 8, 16)},
+    "base": {"features": 48},
+}

@@ -12,8 +12,7 @@ NAMES = registry.names(networks)
 @pytest.fixture(params=NAMES)
 def network(request):
     torch.manual_seed(0)
-    tiny = registry.load(networks, request.param).TINY
-    return networks.build(request.param, in_channels=2, out_channels=3, **tiny)
+    return networks.build(request.param, in_channels=2, out_channels=3, size="tiny")
 
 
 def image(*size, batch=1):
