@@ -1,0 +1,342 @@
+"""D-Former: attention of neighbours and of tokens spread over the volume, in turn.
+
+Source: Wu et al. 2022, D-Former: a U-shaped dilated transformer for 3D medical image segmentation,
+https://arxiv.org/abs/2201.00462, section 3 and figure 2
+Differs from the reference code: an image may have any size, and `forward` remembers nothing of the
+sizes it saw; padding is masked along every axis in both scopes, and odd grids are merged along every
+axis; a group is clipped along each axis alone (`short_grid="whole"` is the reference); patches,
+strides and groups may differ along each axis, and any number of features and outputs goes. All
+three heads are supervised (`supervised=2` is the reference, which leaves the third unused), and they
+have a bias (`head_bias=False`). Features and skips are not concatenated, the weights are split
+instead. The published weights fit and give the same logits.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from medseg.blocks.group_attention import GroupAttention, ShortGrid
+from medseg.blocks.patch import PatchEmbedding, PatchMerging, Stride
+from medseg.blocks.patch_expanding import PatchExpanding
+from medseg.blocks.position_encoding import PositionEncoding
+from medseg.blocks.swin import AttentionBlock
+from medseg.blocks.windows import Grid
+from medseg.weights import Source
+
+Tokens = Float[Tensor, "batch i j k features"]
+Embedded = Callable[[Tensor], Tensor]
+"""A hook that may replace the tokens of the patch embedding, as masked pre-training does."""
+
+STAGES = 4
+HEADS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StageOptions:
+    """What all stages share."""
+
+    group: Grid
+    short_grid: ShortGrid
+    checkpointing: bool
+
+
+class Stage(nn.Module):
+    """A position encoding, then blocks of attention, local and global in turn."""
+
+    def __init__(
+        self, features: int, *, heads: int, drop_path: Sequence[float], options: StageOptions
+    ) -> None:
+        super().__init__()
+        self.checkpointing = options.checkpointing
+        self.position = PositionEncoding(features)
+        self.blocks = nn.ModuleList()
+        for number, probability in enumerate(drop_path):
+            attention = GroupAttention(
+                features,
+                heads=heads,
+                size=options.group,
+                scope="global" if number % 2 else "local",
+                short_grid=options.short_grid,
+            )
+            self.blocks.append(
+                AttentionBlock(features, attention, drop_path=probability, dropout=0.0)
+            )
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """Transform the tokens."""
+        tokens = self.position(tokens)
+        for block in self.blocks:
+            if self.checkpointing and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, use_reentrant=False)
+            else:
+                tokens = block(tokens)
+        return tokens
+
+
+class Joining(nn.Module):
+    """Map the features of the decoder and of a skip, side by side, to as many as one has."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * features, features)
+
+    def forward(self, tokens: Tokens, skip: Tokens) -> Tokens:
+        """Join without concatenating."""
+        of_tokens, of_skip = self.linear.weight.chunk(2, dim=1)
+        joined = functional.linear(tokens, of_tokens, self.linear.bias)
+        return joined + functional.linear(skip, of_skip)
+
+
+class Head(nn.Module):
+    """Expand each token to a patch of voxels, and map each voxel to its logits."""
+
+    def __init__(self, features: int, out_channels: int, *, patch: Stride, bias: bool) -> None:
+        super().__init__()
+        self.expanding = PatchExpanding(features, features, stride=patch)
+        self.linear = nn.Linear(features, out_channels, bias=bias)
+
+    def forward(self, tokens: Tokens, grid: Grid) -> Float[Tensor, "batch outputs x y z"]:
+        """Return logits on `grid`."""
+        logits = self.linear(self.expanding.blocks(tokens))
+        fine = self.expanding.assemble(logits, grid)
+        return rearrange(fine, "b i j k c -> b c i j k").contiguous()
+
+
+class DFormer(nn.Module):
+    """D-Former.
+
+    `torch.export` works for a size that the network has seen before: the layout of the groups
+    depends on the size and is computed outside the trace, by the first forward pass.
+
+    Args:
+        in_channels: Channels of the image.
+        out_channels: Channels of the logits.
+        features: Features of a token at the finest scale; they double with each stage.
+        depths: Attention blocks of each stage of the encoder; the decoder mirrors them.
+        heads: Attention heads of each stage.
+        group: Tokens of a group along each side, or along each axis.
+        patch_embedding: Voxels of a patch along each side, or along each axis.
+        strides: What each merging divides the grid by, along each side or along each axis; the
+            decoder mirrors it.
+        short_grid: What becomes of a group that is longer than the grid; see
+            `medseg.blocks.group_attention.GroupAttention`.
+        supervised: How many of the three heads `deep_supervision` returns, finest first. The
+            parameters of the others are there and get no gradient.
+        head_bias: Whether the heads add a constant to each output.
+        drop_path: Probability of leaving out the last block of the encoder; it rises linearly from
+            0 at the first, and falls likewise in the decoder.
+        checkpointing: Compute attention blocks again in the backward pass instead of keeping their
+            values.
+
+    Raises:
+        ValueError: The heads do not divide the features of their stage, there are not four stages,
+            or more heads are to be supervised than there are.
+    """
+
+    HEAD_BIAS: str
+    SUPERVISION: tuple[float, ...] = (4 / 7, 2 / 7, 1 / 7)
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        features: int = 96,
+        depths: Sequence[int] = (2, 2, 6, 2),
+        heads: Sequence[int] = (3, 6, 12, 24),
+        group: int | Sequence[int] = (2, 8, 8),
+        patch_embedding: int | Sequence[int] = (2, 4, 4),
+        strides: Sequence[int | Sequence[int]] = (2, 2, 2),
+        short_grid: ShortGrid = "clip",
+        supervised: int = HEADS,
+        head_bias: bool = True,
+        drop_path: float = 0.0,
+        checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        check(features, depths, heads, strides, supervised)
+        weights = [2.0**-n for n in range(supervised)]
+        self.SUPERVISION = tuple(weight / sum(weights) for weight in weights)
+        if head_bias:
+            self.HEAD_BIAS = "heads.0.linear.bias"
+        self.supervised = supervised
+        self.strides = [per_axis(stride) for stride in strides]
+        patch = per_axis(patch_embedding)
+        widths = [features * 2**n for n in range(STAGES)]
+        options = StageOptions(per_axis(group), short_grid, checkpointing)
+        stages = [
+            {"features": width, "heads": count, "drop_path": rates, "options": options}
+            for width, count, rates in zip(
+                widths, heads, drop_path_rates(drop_path, depths), strict=True
+            )
+        ]
+        self.patch_embed = PatchEmbedding(in_channels, features, stride=patch)
+        self.patch_norm = nn.LayerNorm(features)
+        self.encoder = nn.ModuleList(Stage(**stage) for stage in stages)
+        self.mergings = nn.ModuleList(
+            PatchMerging(width, stride=stride, order="monai_v2")
+            for width, stride in zip(widths, self.strides, strict=False)
+        )
+        self.encoder_norm = nn.LayerNorm(widths[-1])
+        # The parts of the decoder are numbered by their scale, finest first, as the encoder's are.
+        self.expandings = nn.ModuleList(
+            PatchExpanding(2 * width, width, stride=stride)
+            for width, stride in zip(widths, self.strides, strict=False)
+        )
+        self.joinings = nn.ModuleList(Joining(width) for width in widths[:-1])
+        self.decoder = nn.ModuleList(Stage(**stage) for stage in stages[:-1])
+        self.decoder_norm = nn.LayerNorm(features)
+        self.heads = nn.ModuleList(
+            Head(width, out_channels, patch=patch, bias=head_bias) for width in widths[:HEADS]
+        )
+
+    def encode(
+        self,
+        image: Float[Tensor, "batch channels i j k"],
+        *,
+        after_embedding: Embedded | None = None,
+    ) -> list[Tensor]:
+        """Return the encoder's features by scale, finest first.
+
+        Those are what each stage begins with, as the decoder wants them; of the coarsest, what it
+        ends with.
+        """
+        return [s.permute(0, 4, 1, 2, 3) for s in self._encode(image, after_embedding)]
+
+    def forward(
+        self, image: Float[Tensor, "batch channels i j k"]
+    ) -> Float[Tensor, "batch outputs i j k"]:
+        """Return logits on the grid of the image."""
+        i, j, k = image.shape[2:]
+        finest = self._decode(self._encode(image))[0]
+        logits: Tensor = self.heads[0](finest, (i, j, k))
+        return logits
+
+    def deep_supervision(self, image: Float[Tensor, "batch channels i j k"]) -> list[Tensor]:
+        """Return the logits of each supervised head, finest first.
+
+        A coarser one has a voxel for each block that the strides make of the image's voxels.
+        """
+        i, j, k = image.shape[2:]
+        logits = []
+        for n, tokens in enumerate(self._decode(self._encode(image))[: self.supervised]):
+            logits.append(self.heads[n](tokens, (i, j, k)))
+            p, q, r = self.strides[n]
+            i, j, k = -(-i // p), -(-j // q), -(-k // r)
+        return logits
+
+    def _encode(self, image: Tensor, after_embedding: Embedded | None = None) -> list[Tensor]:
+        """Return the features of each scale, finest first, channels-last."""
+        tokens = self.patch_norm(self.patch_embed(image))
+        if after_embedding is not None:
+            tokens = after_embedding(tokens)
+        scales = [tokens]
+        for stage, merging in zip(self.encoder, self.mergings, strict=False):
+            tokens = merging(stage(tokens))
+            scales.append(tokens)
+        scales[-1] = self.encoder_norm(self.encoder[-1](tokens))
+        return scales
+
+    def _decode(self, scales: list[Tensor]) -> list[Tensor]:
+        """Return what the heads see, finest first."""
+        tokens = scales[-1]
+        decoded = []
+        for n in reversed(range(STAGES - 1)):
+            i, j, k = scales[n].shape[1:4]
+            refined = self.expandings[n](tokens, (i, j, k))
+            decoded.append(refined)
+            tokens = self.decoder[n](self.joinings[n](refined, scales[n]))
+        decoded[-1] = self.decoder_norm(tokens)
+        return decoded[::-1]
+
+
+def check(
+    features: int,
+    depths: Sequence[int],
+    heads: Sequence[int],
+    strides: Sequence[int | Sequence[int]],
+    supervised: int,
+) -> None:
+    """Refuse options that make no network.
+
+    Raises:
+        ValueError: Some do not.
+    """
+    if not len(depths) == len(heads) == len(strides) + 1 == STAGES:
+        raise ValueError(
+            f"depths and heads need {STAGES} entries, one for each stage, and strides "
+            f"{STAGES - 1}, one between each two; got {len(depths)}, {len(heads)} and "
+            f"{len(strides)}"
+        )
+    for stage, count in enumerate(heads):
+        if features * 2**stage % count:
+            raise ValueError(
+                f"{count} heads do not divide the {features * 2**stage} features of stage "
+                f"{stage + 1}; choose features and heads that do, such as 32 and (1, 2, 4, 8)"
+            )
+    if not 1 <= supervised <= HEADS:
+        raise ValueError(f"supervised must be 1 to {HEADS}, the number of heads; got {supervised}")
+
+
+def per_axis(value: int | Sequence[int]) -> tuple[int, int, int]:
+    """Repeat one number for each axis; three stay as they are."""
+    i, j, k = (value,) * 3 if isinstance(value, int) else value
+    return i, j, k
+
+
+def drop_path_rates(last: float, depths: Sequence[int]) -> list[list[float]]:
+    """Return the probability of each block of each stage."""
+    rates = torch.linspace(0, last, sum(depths)).tolist()
+    return [[rates.pop(0) for _ in range(depth)] for depth in depths]
+
+
+Network = DFormer
+
+
+def fitted(patch: tuple[int, int, int]) -> dict[str, tuple[int, int, int]]:
+    """Return a patch embedding and groups that suit a patch of `patch` voxels."""
+    return {}
+
+
+def _published(name: str) -> str | None:
+    """Map a published name to ours."""
+    for pattern, ours in PUBLISHED:
+        renamed, count = re.subn(f"^{pattern}", ours, name)
+        if count:
+            return renamed.replace("pos_block.proj.0", "position.conv").replace("mlp.fc", "mlp.linear")
+    return None
+
+
+PUBLISHED = [
+    (r"model_down\.patch_embed\.proj\.", "patch_embed.proj."),
+    (r"model_down\.patch_embed\.norm\.", "patch_norm."),
+    (r"model_down\.layers\.(\d)\.downsample\.", r"mergings.\1."),
+    (r"model_down\.layers\.(\d)\.", r"encoder.\1."),
+    (r"model_down\.layers_up\.0\.", "expandings.2."),
+    (r"model_down\.layers_up\.1\.upsample\.", "expandings.1."),
+    (r"model_down\.layers_up\.2\.upsample\.", "expandings.0."),
+    (r"model_down\.layers_up\.1\.", "decoder.2."),
+    (r"model_down\.layers_up\.2\.", "decoder.1."),
+    (r"model_down\.layers_up\.3\.", "decoder.0."),
+    (r"model_down\.concat_back_dim\.1\.", "joinings.2.linear."),
+    (r"model_down\.concat_back_dim\.2\.", "joinings.1.linear."),
+    (r"model_down\.concat_back_dim\.3\.", "joinings.0.linear."),
+    (r"model_down\.norm\.", "encoder_norm."),
+    (r"model_down\.norm_up\.", "decoder_norm."),
+    (r"final\.(\d)\.0\.", r"heads.\1.expanding."),
+    (r"final\.(\d)\.1\.", r"heads.\1.linear."),
+]
+SOURCES = {"published": Source("D-Former as published", _published)}
+SIZES = {
+    "tiny": {"features": 12, "depths": (1, 2, 1, 1), "group": 3, "patch_embedding": 2},
+    "small": {"features": 32, "depths": (2, 2, 2, 2), "heads": (1, 2, 4, 8), "group": (5, 7, 5), "patch_embedding": 2},
+    "base": {"features": 96},
+    "published": {"short_grid": "whole", "supervised": 2, "head_bias": False},
+}
