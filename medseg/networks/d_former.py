@@ -3,17 +3,21 @@
 Source: Wu et al. 2022, D-Former: a U-shaped dilated transformer for 3D medical image segmentation,
 https://arxiv.org/abs/2201.00462, section 3 and figure 2
 Differs from the reference code: an image may have any size, and `forward` remembers nothing of the
-sizes it saw; padding is masked along every axis in both scopes, and odd grids are merged along every
-axis; a group is clipped along each axis alone (`short_grid="whole"` is the reference); patches,
-strides and groups may differ along each axis, and any number of features and outputs goes. All
-three heads are supervised (`supervised=2` is the reference, which leaves the third unused), and they
-have a bias (`head_bias=False`). Features and skips are not concatenated, the weights are split
-instead. The published weights fit and give the same logits.
+sizes it saw; padding is masked along every axis in both scopes, and odd grids are merged along
+every axis; a group is clipped along each axis alone (`short_grid="whole"` is the reference);
+patches, strides and groups may differ along each axis, and any number of features and outputs goes.
+All three heads are supervised (`supervised=2` is the reference, which leaves the third unused), and
+they have a bias (`head_bias=False` is the reference). What a block adds begins small. Features and
+skips are not concatenated, the weights are split instead. The published weights fit and give the
+same logits.
 """
 
+import itertools
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -36,6 +40,9 @@ Embedded = Callable[[Tensor], Tensor]
 
 STAGES = 4
 HEADS = 3
+
+LARGEST_GROUP = 256
+"""Tokens of a group that `fitted` chooses, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +203,7 @@ class DFormer(nn.Module):
         self.heads = nn.ModuleList(
             Head(width, out_channels, patch=patch, bias=head_bias) for width in widths[:HEADS]
         )
+        calm_branches([*self.encoder, *self.decoder])
 
     def encode(
         self,
@@ -257,6 +265,18 @@ class DFormer(nn.Module):
         return decoded[::-1]
 
 
+@torch.no_grad()
+def calm_branches(stages: Sequence[nn.Module]) -> None:
+    """Let what the blocks add begin small, as in GPT-2, so that high learning rates do no harm.
+
+    Source: Radford et al. 2019, Language models are unsupervised multitask learners, section 2.3
+    """
+    blocks = [m for stage in stages for m in stage.modules() if isinstance(m, AttentionBlock)]
+    for block in blocks:
+        for name in ("attn.proj", "mlp.linear2"):
+            block.get_submodule(name).weight.mul_((2 * len(blocks)) ** -0.5)
+
+
 def check(
     features: int,
     depths: Sequence[int],
@@ -300,9 +320,33 @@ def drop_path_rates(last: float, depths: Sequence[int]) -> list[list[float]]:
 Network = DFormer
 
 
-def fitted(patch: tuple[int, int, int]) -> dict[str, tuple[int, int, int]]:
-    """Return a patch embedding and groups that suit a patch of `patch` voxels."""
-    return {}
+def fitted(patch: tuple[int, int, int]) -> dict[str, Any]:
+    """Return patches, strides and groups that suit a training patch of `patch` voxels.
+
+    Small training patches show small things: they are embedded more finely. An axis is not merged
+    below two tokens. Of all groups of at most `LARGEST_GROUP` tokens, those are taken that fill the
+    grids of all scales with the least padding; of equals the largest, which see the most.
+    """
+    embedding = [4 if size >= 80 else 2 if size >= 24 else 1 for size in patch]
+    grids = [tuple(-(-size // e) for size, e in zip(patch, embedding, strict=True))]
+    strides = []
+    for _ in range(STAGES - 1):
+        strides.append(tuple(2 if tokens >= 4 else 1 for tokens in grids[-1]))
+        grids.append(tuple(-(-n // s) for n, s in zip(grids[-1], strides[-1], strict=True)))
+    choices = itertools.product(*(range(1, min(n, 8) + 1) for n in grids[0]))
+    fitting = [size for size in choices if math.prod(size) <= LARGEST_GROUP]
+    group = min(fitting, key=lambda size: (padding(size, grids), -math.prod(size), size))
+    return {"patch_embedding": tuple(embedding), "strides": tuple(strides), "group": group}
+
+
+def padding(group: tuple[int, ...], grids: Sequence[tuple[int, ...]]) -> float:
+    """Return the slots per token of groups in the local scope, summed over grids."""
+    total = 0.0
+    for grid in grids:
+        sizes = [min(along) for along in zip(group, grid, strict=True)]
+        slots = [-(-n // size) * size for n, size in zip(grid, sizes, strict=True)]
+        total += math.prod(slots) / math.prod(grid)
+    return total
 
 
 def _published(name: str) -> str | None:
@@ -310,7 +354,9 @@ def _published(name: str) -> str | None:
     for pattern, ours in PUBLISHED:
         renamed, count = re.subn(f"^{pattern}", ours, name)
         if count:
-            return renamed.replace("pos_block.proj.0", "position.conv").replace("mlp.fc", "mlp.linear")
+            return renamed.replace("pos_block.proj.0", "position.conv").replace(
+                "mlp.fc", "mlp.linear"
+            )
     return None
 
 
@@ -333,10 +379,59 @@ PUBLISHED = [
     (r"final\.(\d)\.0\.", r"heads.\1.expanding."),
     (r"final\.(\d)\.1\.", r"heads.\1.linear."),
 ]
-SOURCES = {"published": Source("D-Former as published", _published)}
-SIZES = {
-    "tiny": {"features": 12, "depths": (1, 2, 1, 1), "group": 3, "patch_embedding": 2},
-    "small": {"features": 32, "depths": (2, 2, 2, 2), "heads": (1, 2, 4, 8), "group": (5, 7, 5), "patch_embedding": 2},
-    "base": {"features": 96},
+SWIN = r"layers\.(\d)\.blocks\.(\d)\.((?:norm\d|attn\.qkv|attn\.proj|mlp\.fc\d)\..*)"
+
+
+def _swin(name: str) -> str | None:
+    """Map the name of a weight of Swin-T's blocks to ours."""
+    found = re.fullmatch(SWIN, name)
+    if found is None:
+        return None
+    stage, block, rest = found.groups()
+    return f"encoder.{stage}.blocks.{block}.{rest.replace('mlp.fc', 'mlp.linear')}"
+
+
+def _as_swin(network: nn.Module) -> None:
+    """Refuse a network whose encoder's blocks are not those of Swin-T.
+
+    Raises:
+        ValueError: They are not.
+    """
+    blocks = [list(stage.blocks) for stage in network.get_submodule("encoder").children()]
+    depths = tuple(map(len, blocks))
+    heads = tuple(stage[0].attn.heads for stage in blocks)
+    features = network.get_parameter("patch_norm.weight").numel()
+    if (features, depths, heads) != (96, (2, 2, 6, 2), (3, 6, 12, 24)):
+        raise ValueError(
+            f"Swin-T has 96 features, depths (2, 2, 6, 2) and heads (3, 6, 12, 24), the network "
+            f"{features}, {depths} and {heads}; build it with size='base'"
+        )
+
+
+SOURCES = {
+    "published": Source("D-Former as its authors published it", _published),
+    "swin_t": Source(
+        "Swin-T, trained on ImageNet: attention and feed-forward weights of the encoder",
+        _swin,
+        part="encoder.",
+        check=_as_swin,
+    ),
+}
+
+SIZES: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "features": 12,
+        "depths": (1, 2, 1, 1),
+        "group": (4, 3, 3),
+        "patch_embedding": (1, 2, 2),
+    },
+    "small": {
+        "features": 48,
+        "depths": (2, 2, 2, 2),
+        "heads": (2, 4, 8, 16),
+        "group": (5, 7, 5),
+        "patch_embedding": 2,
+    },
+    "base": {"features": 96, "group": (4, 8, 8)},
     "published": {"short_grid": "whole", "supervised": 2, "head_bias": False},
 }
