@@ -44,14 +44,18 @@ def _attend(qkv: Tensor, bias: Tensor | None, windows: Windows) -> Tensor:
     mixed = []
     for group in windows.groups:
         q, k, v = qkv[group.start : group.stop].permute(2, 0, 3, 1, 4).unbind()
-        if bias is not None:
-            mask = _masked(bias, group)[None].to(q.dtype)
-        else:
-            mask = None if group.separate is None else ~group.separate[None, None]
+        mask = _mask(bias, group, q.dtype)
         mixed.append(
             functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
         )
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+
+
+def _mask(bias: Tensor | None, group: Group, dtype: torch.dtype) -> Tensor | None:
+    """Return what torch's kernel wants: logits to add, or which pairs may see each other."""
+    if bias is not None:
+        return _masked(bias, group)[None].to(dtype)
+    return None if group.separate is None else ~group.separate[None, None]
 
 
 def _masked(bias: Tensor, group: Group) -> Tensor:

@@ -8,6 +8,7 @@ clipped along each axis alone; nothing is remembered from one grid to the next.
 import functools
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -17,6 +18,12 @@ from torch import Tensor
 from medseg.blocks.windows import Grid, Group, Windows, layout
 
 Scope = Literal["local", "global"]
+
+LARGEST = 256
+"""Tokens of a group that `fitting` chooses, at most."""
+
+LONGEST = 8
+"""Tokens along each axis of a group that `fitting` chooses, at most."""
 
 
 def group(batch: int, grid: Grid, size: Grid, scope: Scope, device: torch.device) -> Windows:
@@ -68,10 +75,31 @@ def _by_padding(
     filled: Bool[Tensor, "groups tokens"], device: torch.device
 ) -> tuple[Int64[Tensor, " groups"], list[Group]]:
     """Order the groups by which of their slots are empty; nothing attends to an empty slot."""
-    kinds, kind, counts = filled.unique(dim=0, return_inverse=True, return_counts=True)
+    kinds, kind, counts = torch.unique(filled, dim=0, return_inverse=True, return_counts=True)
     stops = list(itertools.accumulate(counts.tolist()))
     groups = [
         Group(start, stop, None if there.all() else (~there).to(device).expand(len(there), -1))
         for start, stop, there in zip([0, *stops], stops, kinds, strict=False)
     ]
     return kind.argsort(stable=True), groups
+
+
+def fitting(grids: Sequence[Grid]) -> Grid:
+    """Return the size of groups that fill grids, finest first, with the least padding.
+
+    Of equals the largest is taken, whose tokens see the most, and of those the shortest along the
+    first axis, along which slices are thick if they are anywhere.
+    """
+    sizes = itertools.product(*(range(1, min(n, LONGEST) + 1) for n in grids[0]))
+    small = [size for size in sizes if math.prod(size) <= LARGEST]
+    return min(small, key=lambda size: (_padding(size, grids), -math.prod(size), size))
+
+
+def _padding(size: Grid, grids: Sequence[Grid]) -> float:
+    """Return the slots per token in the local scope, summed over grids."""
+    total = 0.0
+    for grid in grids:
+        clipped = [min(along) for along in zip(grid, size, strict=True)]
+        slots = [-(-n // c) * c for n, c in zip(grid, clipped, strict=True)]
+        total += math.prod(slots) / math.prod(grid)
+    return total

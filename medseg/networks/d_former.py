@@ -12,8 +12,6 @@ skips are not concatenated, the weights are split instead. The published weights
 same logits.
 """
 
-import itertools
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +29,7 @@ from medseg.blocks.patch import PatchEmbedding, PatchMerging, Stride
 from medseg.blocks.patch_expanding import PatchExpanding
 from medseg.blocks.position_encoding import PositionEncoding
 from medseg.blocks.swin import AttentionBlock
+from medseg.blocks.token_groups import fitting
 from medseg.blocks.windows import Grid
 from medseg.weights import Source
 
@@ -40,9 +39,6 @@ Embedded = Callable[[Tensor], Tensor]
 
 STAGES = 4
 HEADS = 3
-
-LARGEST_GROUP = 256
-"""Tokens of a group that `fitted` chooses, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +170,8 @@ class DFormer(nn.Module):
         if head_bias:
             self.HEAD_BIAS = "heads.0.linear.bias"
         self.supervised = supervised
+        self.checkpointing = checkpointing
+        self.shape = features, tuple(depths), tuple(heads)
         self.strides = [per_axis(stride) for stride in strides]
         patch = per_axis(patch_embedding)
         widths = [features * 2**n for n in range(STAGES)]
@@ -223,9 +221,7 @@ class DFormer(nn.Module):
     ) -> Float[Tensor, "batch outputs i j k"]:
         """Return logits on the grid of the image."""
         i, j, k = image.shape[2:]
-        finest = self._decode(self._encode(image))[0]
-        logits: Tensor = self.heads[0](finest, (i, j, k))
-        return logits
+        return self._logits(0, self._decode(self._encode(image))[0], (i, j, k))
 
     def deep_supervision(self, image: Float[Tensor, "batch channels i j k"]) -> list[Tensor]:
         """Return the logits of each supervised head, finest first.
@@ -235,7 +231,7 @@ class DFormer(nn.Module):
         i, j, k = image.shape[2:]
         logits = []
         for n, tokens in enumerate(self._decode(self._encode(image))[: self.supervised]):
-            logits.append(self.heads[n](tokens, (i, j, k)))
+            logits.append(self._logits(n, tokens, (i, j, k)))
             p, q, r = self.strides[n]
             i, j, k = -(-i // p), -(-j // q), -(-k // r)
         return logits
@@ -253,7 +249,7 @@ class DFormer(nn.Module):
         return scales
 
     def _decode(self, scales: list[Tensor]) -> list[Tensor]:
-        """Return what the heads see, finest first."""
+        """Return what the heads see, finest first; a coarse one sees what is yet without skip."""
         tokens = scales[-1]
         decoded = []
         for n in reversed(range(STAGES - 1)):
@@ -263,6 +259,14 @@ class DFormer(nn.Module):
             tokens = self.decoder[n](self.joinings[n](refined, scales[n]))
         decoded[-1] = self.decoder_norm(tokens)
         return decoded[::-1]
+
+    def _logits(self, scale: int, tokens: Tensor, grid: Grid) -> Tensor:
+        """Apply the head of a scale, the largest part of which is what it has of each voxel."""
+        head = self.heads[scale]
+        if self.checkpointing and torch.is_grad_enabled():
+            return checkpoint(head, tokens, grid, use_reentrant=False)
+        logits: Tensor = head(tokens, grid)
+        return logits
 
 
 @torch.no_grad()
@@ -323,41 +327,20 @@ Network = DFormer
 def fitted(patch: tuple[int, int, int]) -> dict[str, Any]:
     """Return patches, strides and groups that suit a training patch of `patch` voxels.
 
-    Small training patches show small things: they are embedded more finely. An axis is not merged
-    below two tokens. Of all groups of at most `LARGEST_GROUP` tokens, those are taken that fill the
-    grids of all scales with the least padding; of equals the largest, which see the most.
+    Small training patches show small things and are embedded more finely. An axis is not merged
+    below two tokens.
     """
     embedding = [4 if size >= 80 else 2 if size >= 24 else 1 for size in patch]
-    grids = [tuple(-(-size // e) for size, e in zip(patch, embedding, strict=True))]
+    grids = [per_axis([-(-size // e) for size, e in zip(patch, embedding, strict=True)])]
     strides = []
     for _ in range(STAGES - 1):
-        strides.append(tuple(2 if tokens >= 4 else 1 for tokens in grids[-1]))
-        grids.append(tuple(-(-n // s) for n, s in zip(grids[-1], strides[-1], strict=True)))
-    choices = itertools.product(*(range(1, min(n, 8) + 1) for n in grids[0]))
-    fitting = [size for size in choices if math.prod(size) <= LARGEST_GROUP]
-    group = min(fitting, key=lambda size: (padding(size, grids), -math.prod(size), size))
-    return {"patch_embedding": tuple(embedding), "strides": tuple(strides), "group": group}
-
-
-def padding(group: tuple[int, ...], grids: Sequence[tuple[int, ...]]) -> float:
-    """Return the slots per token of groups in the local scope, summed over grids."""
-    total = 0.0
-    for grid in grids:
-        sizes = [min(along) for along in zip(group, grid, strict=True)]
-        slots = [-(-n // size) * size for n, size in zip(grid, sizes, strict=True)]
-        total += math.prod(slots) / math.prod(grid)
-    return total
-
-
-def _published(name: str) -> str | None:
-    """Map a published name to ours."""
-    for pattern, ours in PUBLISHED:
-        renamed, count = re.subn(f"^{pattern}", ours, name)
-        if count:
-            return renamed.replace("pos_block.proj.0", "position.conv").replace(
-                "mlp.fc", "mlp.linear"
-            )
-    return None
+        strides.append(per_axis([2 if tokens >= 4 else 1 for tokens in grids[-1]]))
+        grids.append(per_axis([-(-n // s) for n, s in zip(grids[-1], strides[-1], strict=True)]))
+    return {
+        "patch_embedding": per_axis(embedding),
+        "strides": tuple(strides),
+        "group": fitting(grids),
+    }
 
 
 PUBLISHED = [
@@ -379,6 +362,20 @@ PUBLISHED = [
     (r"final\.(\d)\.0\.", r"heads.\1.expanding."),
     (r"final\.(\d)\.1\.", r"heads.\1.linear."),
 ]
+
+
+def _published(name: str) -> str | None:
+    """Map a published name to ours."""
+    for pattern, ours in PUBLISHED:
+        renamed, count = re.subn(f"^{pattern}", ours, name)
+        if count:
+            return renamed.replace("pos_block.proj.0", "position.conv").replace(
+                "mlp.fc", "mlp.linear"
+            )
+    return None
+
+
+SWIN_T = (96, (2, 2, 6, 2), (3, 6, 12, 24))
 SWIN = r"layers\.(\d)\.blocks\.(\d)\.((?:norm\d|attn\.qkv|attn\.proj|mlp\.fc\d)\..*)"
 
 
@@ -392,19 +389,15 @@ def _swin(name: str) -> str | None:
 
 
 def _as_swin(network: nn.Module) -> None:
-    """Refuse a network whose encoder's blocks are not those of Swin-T.
+    """Refuse a network whose encoder has other blocks than Swin-T.
 
     Raises:
-        ValueError: They are not.
+        ValueError: It does.
     """
-    blocks = [list(stage.blocks) for stage in network.get_submodule("encoder").children()]
-    depths = tuple(map(len, blocks))
-    heads = tuple(stage[0].attn.heads for stage in blocks)
-    features = network.get_parameter("patch_norm.weight").numel()
-    if (features, depths, heads) != (96, (2, 2, 6, 2), (3, 6, 12, 24)):
+    if not isinstance(network, DFormer) or network.shape != SWIN_T:
         raise ValueError(
-            f"Swin-T has 96 features, depths (2, 2, 6, 2) and heads (3, 6, 12, 24), the network "
-            f"{features}, {depths} and {heads}; build it with size='base'"
+            "Swin-T has 96 features, depths (2, 2, 6, 2) and heads (3, 6, 12, 24), and so must "
+            "the network; build it with size='base'"
         )
 
 
