@@ -90,8 +90,8 @@ def fitting(grids: Sequence[Grid]) -> Grid:
     Of equals the largest is taken, whose tokens see the most, and of those the shortest along the
     first axis, along which slices are thick if they are anywhere.
     """
-    sizes = itertools.product(*(range(1, min(n, LONGEST) + 1) for n in grids[0]))
-    small = [size for size in sizes if math.prod(size) <= LARGEST]
+    a, b, c = (range(1, min(n, LONGEST) + 1) for n in grids[0])
+    small = [size for size in itertools.product(a, b, c) if math.prod(size) <= LARGEST]
     return min(small, key=lambda size: (_padding(size, grids), -math.prod(size), size))
 
 

@@ -12,21 +12,20 @@ skips are not concatenated, the weights are split instead. The published weights
 same logits.
 """
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from medseg.blocks.group_attention import GroupAttention, ShortGrid
-from medseg.blocks.patch import PatchEmbedding, PatchMerging, Stride
-from medseg.blocks.patch_expanding import PatchExpanding
+from medseg.blocks.patch import PatchEmbedding, PatchMerging, per_axis
+from medseg.blocks.patch_expanding import ExpandingHead, Joining, PatchExpanding
 from medseg.blocks.position_encoding import PositionEncoding
 from medseg.blocks.swin import AttentionBlock
 from medseg.blocks.token_groups import fitting
@@ -81,35 +80,6 @@ class Stage(nn.Module):
             else:
                 tokens = block(tokens)
         return tokens
-
-
-class Joining(nn.Module):
-    """Map the features of the decoder and of a skip, side by side, to as many as one has."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(2 * features, features)
-
-    def forward(self, tokens: Tokens, skip: Tokens) -> Tokens:
-        """Join without concatenating."""
-        of_tokens, of_skip = self.linear.weight.chunk(2, dim=1)
-        joined = functional.linear(tokens, of_tokens, self.linear.bias)
-        return joined + functional.linear(skip, of_skip)
-
-
-class Head(nn.Module):
-    """Expand each token to a patch of voxels, and map each voxel to its logits."""
-
-    def __init__(self, features: int, out_channels: int, *, patch: Stride, bias: bool) -> None:
-        super().__init__()
-        self.expanding = PatchExpanding(features, features, stride=patch)
-        self.linear = nn.Linear(features, out_channels, bias=bias)
-
-    def forward(self, tokens: Tokens, grid: Grid) -> Float[Tensor, "batch outputs x y z"]:
-        """Return logits on `grid`."""
-        logits = self.linear(self.expanding.blocks(tokens))
-        fine = self.expanding.assemble(logits, grid)
-        return rearrange(fine, "b i j k c -> b c i j k").contiguous()
 
 
 class DFormer(nn.Module):
@@ -182,8 +152,7 @@ class DFormer(nn.Module):
                 widths, heads, drop_path_rates(drop_path, depths), strict=True
             )
         ]
-        self.patch_embed = PatchEmbedding(in_channels, features, stride=patch)
-        self.patch_norm = nn.LayerNorm(features)
+        self.patch_embed = PatchEmbedding(in_channels, features, stride=patch, normalized=True)
         self.encoder = nn.ModuleList(Stage(**stage) for stage in stages)
         self.mergings = nn.ModuleList(
             PatchMerging(width, stride=stride, order="monai_v2")
@@ -199,7 +168,8 @@ class DFormer(nn.Module):
         self.decoder = nn.ModuleList(Stage(**stage) for stage in stages[:-1])
         self.decoder_norm = nn.LayerNorm(features)
         self.heads = nn.ModuleList(
-            Head(width, out_channels, patch=patch, bias=head_bias) for width in widths[:HEADS]
+            ExpandingHead(width, out_channels, patch=patch, bias=head_bias)
+            for width in widths[:HEADS]
         )
         calm_branches([*self.encoder, *self.decoder])
 
@@ -238,7 +208,7 @@ class DFormer(nn.Module):
 
     def _encode(self, image: Tensor, after_embedding: Embedded | None = None) -> list[Tensor]:
         """Return the features of each scale, finest first, channels-last."""
-        tokens = self.patch_norm(self.patch_embed(image))
+        tokens = self.patch_embed(image)
         if after_embedding is not None:
             tokens = after_embedding(tokens)
         scales = [tokens]
@@ -249,7 +219,7 @@ class DFormer(nn.Module):
         return scales
 
     def _decode(self, scales: list[Tensor]) -> list[Tensor]:
-        """Return what the heads see, finest first; a coarse one sees what is yet without skip."""
+        """Return what the heads see, finest first; coarse ones see it before the skip is joined."""
         tokens = scales[-1]
         decoded = []
         for n in reversed(range(STAGES - 1)):
@@ -261,7 +231,7 @@ class DFormer(nn.Module):
         return decoded[::-1]
 
     def _logits(self, scale: int, tokens: Tensor, grid: Grid) -> Tensor:
-        """Apply the head of a scale, the largest part of which is what it has of each voxel."""
+        """Apply the head of a scale; the features of each voxel are what needs most memory."""
         head = self.heads[scale]
         if self.checkpointing and torch.is_grad_enabled():
             return checkpoint(head, tokens, grid, use_reentrant=False)
@@ -309,12 +279,6 @@ def check(
         raise ValueError(f"supervised must be 1 to {HEADS}, the number of heads; got {supervised}")
 
 
-def per_axis(value: int | Sequence[int]) -> tuple[int, int, int]:
-    """Repeat one number for each axis; three stay as they are."""
-    i, j, k = (value,) * 3 if isinstance(value, int) else value
-    return i, j, k
-
-
 def drop_path_rates(last: float, depths: Sequence[int]) -> list[list[float]]:
     """Return the probability of each block of each stage."""
     rates = torch.linspace(0, last, sum(depths)).tolist()
@@ -343,9 +307,18 @@ def fitted(patch: tuple[int, int, int]) -> dict[str, Any]:
     }
 
 
+def renamed(patterns: Sequence[tuple[str, str]], name: str) -> str | None:
+    """Return our name of a weight by the pattern that its name begins with."""
+    for pattern, ours in patterns:
+        beginning = re.match(pattern, name)
+        if beginning:
+            rest = name[beginning.end() :].replace("pos_block.proj.0.", "position.conv.")
+            return beginning.expand(ours) + rest.replace("mlp.fc", "mlp.linear")
+    return None
+
+
 PUBLISHED = [
-    (r"model_down\.patch_embed\.proj\.", "patch_embed.proj."),
-    (r"model_down\.patch_embed\.norm\.", "patch_norm."),
+    (r"model_down\.patch_embed\.", "patch_embed."),
     (r"model_down\.layers\.(\d)\.downsample\.", r"mergings.\1."),
     (r"model_down\.layers\.(\d)\.", r"encoder.\1."),
     (r"model_down\.layers_up\.0\.", "expandings.2."),
@@ -364,31 +337,16 @@ PUBLISHED = [
 ]
 
 
-def _published(name: str) -> str | None:
-    """Map a published name to ours."""
-    for pattern, ours in PUBLISHED:
-        renamed, count = re.subn(f"^{pattern}", ours, name)
-        if count:
-            return renamed.replace("pos_block.proj.0", "position.conv").replace(
-                "mlp.fc", "mlp.linear"
-            )
-    return None
-
-
 SWIN_T = (96, (2, 2, 6, 2), (3, 6, 12, 24))
-SWIN = r"layers\.(\d)\.blocks\.(\d)\.((?:norm\d|attn\.qkv|attn\.proj|mlp\.fc\d)\..*)"
+SWIN = [
+    (r"patch_embed\.", "patch_embed."),
+    (r"layers\.(\d)\.downsample\.", r"mergings.\1."),
+    (r"layers\.(\d)\.blocks\.(\d)\.", r"encoder.\1.blocks.\2."),
+    (r"norm\.", "encoder_norm."),
+]
 
 
-def _swin(name: str) -> str | None:
-    """Map the name of a weight of Swin-T's blocks to ours."""
-    found = re.fullmatch(SWIN, name)
-    if found is None:
-        return None
-    stage, block, rest = found.groups()
-    return f"encoder.{stage}.blocks.{block}.{rest.replace('mlp.fc', 'mlp.linear')}"
-
-
-def _as_swin(network: nn.Module) -> None:
+def has_swins_encoder(network: nn.Module) -> None:
     """Refuse a network whose encoder has other blocks than Swin-T.
 
     Raises:
@@ -402,12 +360,18 @@ def _as_swin(network: nn.Module) -> None:
 
 
 SOURCES = {
-    "published": Source("D-Former as its authors published it", _published),
+    "published": Source(
+        what="D-Former as its authors published it",
+        rename=functools.partial(renamed, PUBLISHED),
+        hint="they belong to size 'published'",
+    ),
     "swin_t": Source(
-        "Swin-T, trained on ImageNet: attention and feed-forward weights of the encoder",
-        _swin,
-        part="encoder.",
-        check=_as_swin,
+        what="Swin-T of images, into the encoder",
+        rename=functools.partial(renamed, SWIN),
+        part=r"(encoder\.\d\.blocks|mergings)\.",
+        hint="position encodings and decoder begin afresh; the authors copied blocks alone, into "
+        "the decoder as well",
+        check=has_swins_encoder,
     ),
 }
 
