@@ -13,6 +13,7 @@ same logits.
 """
 
 import functools
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -232,7 +233,7 @@ class DFormer(nn.Module):
 
     def _logits(self, scale: int, tokens: Tensor, grid: Grid) -> Tensor:
         """Apply the head of a scale; the features of each voxel are what needs most memory."""
-        head = self.heads[scale]
+        head = self.get_submodule(f"heads.{scale}")
         if self.checkpointing and torch.is_grad_enabled():
             return checkpoint(head, tokens, grid, use_reentrant=False)
         logits: Tensor = head(tokens, grid)
@@ -281,8 +282,9 @@ def check(
 
 def drop_path_rates(last: float, depths: Sequence[int]) -> list[list[float]]:
     """Return the probability of each block of each stage."""
-    rates = torch.linspace(0, last, sum(depths)).tolist()
-    return [[rates.pop(0) for _ in range(depth)] for depth in depths]
+    blocks = sum(depths)
+    rates = iter([last * n / max(1, blocks - 1) for n in range(blocks)])
+    return [list(itertools.islice(rates, depth)) for depth in depths]
 
 
 Network = DFormer
