@@ -249,7 +249,7 @@ def calm_branches(stages: Sequence[nn.Module]) -> None:
     blocks = [m for stage in stages for m in stage.modules() if isinstance(m, AttentionBlock)]
     for block in blocks:
         for name in ("attn.proj", "mlp.linear2"):
-            block.get_submodule(name).weight.mul_((2 * len(blocks)) ** -0.5)
+            block.get_parameter(f"{name}.weight").mul_((2 * len(blocks)) ** -0.5)
 
 
 def check(

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import nn
 
 from medseg import networks
 from medseg.networks import d_former
@@ -210,5 +209,5 @@ def test_what_blocks_add_begins_small():
     block = networks.build("d_former", in_channels=1, out_channels=2).encoder[0].blocks[0]
     # Of torch's uniform weights within 1 / sqrt(384); 22 blocks add twice each.
     bound = 384**-0.5 / 44**0.5
-    assert block.mlp.linear2.weight.abs().max() == pytest.approx(bound, rel=0.01)
-    assert isinstance(block.norm1, nn.LayerNorm)
+    largest = block.mlp.linear2.weight.detach().abs().max()
+    assert float(largest) == pytest.approx(bound, rel=0.01)
