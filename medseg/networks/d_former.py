@@ -17,7 +17,7 @@ import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Float
@@ -102,7 +102,7 @@ class DFormer(nn.Module):
         short_grid: What becomes of a group that is longer than the grid; see
             `medseg.blocks.group_attention.GroupAttention`.
         supervised: How many of the three heads `deep_supervision` returns, finest first. The
-            parameters of the others are there and get no gradient.
+            others have parameters, as published, but are not computed and get no gradient.
         head_bias: Whether the heads add a constant to each output.
         drop_path: Probability of leaving out the last block of the encoder; it rises linearly from
             0 at the first, and falls likewise in the decoder.
@@ -111,7 +111,7 @@ class DFormer(nn.Module):
 
     Raises:
         ValueError: The heads do not divide the features of their stage, there are not four stages,
-            or more heads are to be supervised than there are.
+            more heads are to be supervised than there are, or `short_grid` is none of the choices.
     """
 
     HEAD_BIAS: str
@@ -135,7 +135,7 @@ class DFormer(nn.Module):
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        check(features, depths, heads, strides, supervised)
+        check(features, depths, heads, strides, supervised, short_grid)
         weights = [2.0**-n for n in range(supervised)]
         self.SUPERVISION = tuple(weight / sum(weights) for weight in weights)
         if head_bias:
@@ -258,6 +258,7 @@ def check(
     heads: Sequence[int],
     strides: Sequence[int | Sequence[int]],
     supervised: int,
+    short_grid: str,
 ) -> None:
     """Refuse options that make no network.
 
@@ -278,6 +279,8 @@ def check(
             )
     if not 1 <= supervised <= HEADS:
         raise ValueError(f"supervised must be 1 to {HEADS}, the number of heads; got {supervised}")
+    if short_grid not in get_args(ShortGrid):
+        raise ValueError(f"short_grid must be one of {get_args(ShortGrid)}, got {short_grid!r}")
 
 
 def drop_path_rates(last: float, depths: Sequence[int]) -> list[list[float]]:

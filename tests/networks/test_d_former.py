@@ -188,6 +188,11 @@ def test_impossible_options_are_refused(options, message):
         tiny(**options)
 
 
+def test_an_unknown_treatment_of_short_grids_is_refused_with_the_choices():
+    with pytest.raises(ValueError, match=r"must be one of \('clip', 'whole'\)"):
+        d_former.check(8, (1,) * 4, (1,) * 4, (2,) * 3, 3, "cut")
+
+
 def test_small_patches_are_embedded_finely_and_their_grids_filled():
     # 40 x 56 x 40 voxels are 20 x 28 x 20 tokens, and 10 x 14 x 10, 5 x 7 x 5 further on
     assert d_former.fitted((40, 56, 40)) == {
