@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from medseg.blocks.patch import Merging, PatchEmbedding, PatchMerging, Stride
+from medseg.blocks.patch import Merging, PatchEmbedding, PatchMerging, Stride, per_axis
 from medseg.blocks.residual import Convolution, Features, ResidualUnit, UpBlock
 from medseg.blocks.swin import SwinBlock, Tokens
 from medseg.blocks.window_attention import ClippedBias
@@ -276,12 +276,6 @@ def check(
                 f"{count} heads do not divide the {features * 2**stage} features of stage "
                 f"{stage + 1}; choose features and heads that do, such as 24 and (3, 6, 12, 24)"
             )
-
-
-def per_axis(value: int | Sequence[int]) -> tuple[int, int, int]:
-    """Repeat one number for each axis; three stay as they are."""
-    i, j, k = (value,) * 3 if isinstance(value, int) else value
-    return i, j, k
 
 
 Network = SwinUNETR
