@@ -102,7 +102,8 @@ def _check_channels(found: int, case: Case, task: Task) -> None:
             f"has {found} channel{'s' if found > 1 else ''}, but task {task.name} needs"
             f" {len(wanted)}: {', '.join(wanted)}",
             where=case.images[0],
-            remedy="Give one file whose fourth axis holds these channels in this order",
+            remedy="Give one file per channel, or one whose fourth axis holds them in this order"
+            " (--volume chooses one of several)",
         )
 
 

@@ -12,12 +12,14 @@ from typing import Any, Final
 
 import nibabel
 import numpy as np
+from jaxtyping import Shaped
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
 from medseg import files, formats
 from medseg.errors import ImageError
+from medseg.formats import ANY, Choice
 from medseg.shapes import LabelMap, Voxels
 from medseg.volume import Grid, Volume
 
@@ -43,8 +45,8 @@ _DAMAGED: Final = (
 )
 
 
-def read(path: Path) -> Volume:
-    """Read `path`; the fourth axis becomes the channels.
+def read(path: Path, choice: Choice = ANY) -> Volume:
+    """Read `path`; the fourth axis becomes the channels, unless `choice` names one volume.
 
     Raises:
         ImageError: The file is truncated, damaged, no image, or has no usable geometry.
@@ -58,7 +60,7 @@ def read(path: Path) -> Volume:
             where=path,
             remedy="Copy or convert the file anew from its source",
         ) from error
-    channels_first, trailing_axes = _channels_first(voxels, path)
+    channels_first, trailing_axes = _channels_first(voxels, choice, path)
     affine = formats.as_affine(image.affine, where=path)
     header = None
     if isinstance(image, nibabel.Nifti1Pair):
@@ -142,7 +144,7 @@ def _places(header: Any) -> list[bytes]:
     return [spacing, *(header[field].tobytes() for field in _PLACE)]
 
 
-def _channels_first(voxels: np.ndarray, path: Path) -> tuple[Voxels, int]:
+def _channels_first(voxels: np.ndarray, choice: Choice, path: Path) -> tuple[Voxels, int]:
     shape = voxels.shape
     trailing = 0
     while len(shape) > 3 and shape[-1] == 1:
@@ -150,14 +152,27 @@ def _channels_first(voxels: np.ndarray, path: Path) -> tuple[Voxels, int]:
         trailing += 1
     if len(shape) == 5 and shape[3] == 1:  # NIfTI keeps vectors on the fifth axis
         shape = (*shape[:3], shape[4])
+    if len(shape) == 5 and choice.volume is not None:
+        return _of_five_axes(voxels.reshape(shape), choice, path), 0
     if len(shape) not in (3, 4) or 0 in shape:
         raise ImageError(
             f"has the shape {voxels.shape}",
             where=path,
-            remedy="Give a volume with three axes, or four where the last holds the channels",
+            remedy="Give a volume with three axes, or four where the last holds the channels;"
+            " of a file with five, choose one with --volume",
         )
-    with_channels = voxels.reshape(*shape[:3], -1)
-    return np.moveaxis(with_channels, 3, 0), trailing
+    channels_first = np.moveaxis(voxels.reshape(*shape[:3], -1), 3, 0)
+    return formats.chosen_volume(channels_first, choice, where=path), trailing
+
+
+def _of_five_axes(
+    voxels: Shaped[np.ndarray, "i j k t c"], choice: Choice, path: Path
+) -> Shaped[np.ndarray, "1 i j k"]:
+    numbers, counts = choice.volume or (), voxels.shape[3:]
+    inside = [1 <= number <= count for number, count in zip(numbers, counts, strict=False)]
+    if len(numbers) != len(counts) or not all(inside):
+        raise formats.no_such_volume(choice, counts, where=path)
+    return voxels[:, :, :, numbers[0] - 1, numbers[1] - 1][None]
 
 
 def _check_units(header: Any, path: Path) -> None:
