@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import nibabel
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Float32, Shaped
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
@@ -81,13 +81,26 @@ def write_label_map(path: Path, label_map: LabelMap, grid: Grid) -> None:
     Raises:
         OutputError: It cannot be written, or what was read back differs.
     """
-    image = _image(label_map, grid)
+    _write(path, label_map, grid)
+
+
+def write_map(path: Path, values: Float32[np.ndarray, "i j k"], grid: Grid) -> None:
+    """Write one number per voxel on exactly `grid`, then read it back and compare.
+
+    Raises:
+        OutputError: It cannot be written, or what was read back differs.
+    """
+    _write(path, values, grid)
+
+
+def _write(path: Path, voxels: Shaped[np.ndarray, "i j k"], grid: Grid) -> None:
+    image = _image(voxels, grid)
     content = image.to_bytes()
     if path.name.lower().endswith(".gz"):
         content = gzip.compress(content, compresslevel=4, mtime=0)
     with files.replacing(path) as temporary:
         temporary.write_bytes(content)
-        if not _reads_back(temporary, label_map, grid):
+        if not _reads_back(temporary, voxels, grid):
             raise files.altered(path)
 
 
@@ -102,8 +115,8 @@ def _load(path: Path) -> tuple[Any, np.ndarray]:
     return image, array
 
 
-def _image(label_map: LabelMap, grid: Grid) -> Any:
-    shaped = label_map.reshape(*label_map.shape, *(1,) * grid.trailing_axes)
+def _image(voxels: Shaped[np.ndarray, "i j k"], grid: Grid) -> Any:
+    shaped = voxels.reshape(*voxels.shape, *(1,) * grid.trailing_axes)
     if grid.header is None:
         image = nibabel.Nifti1Image(shaped, grid.affine)
         image.header.set_xyzt_units("mm")
@@ -111,7 +124,7 @@ def _image(label_map: LabelMap, grid: Grid) -> Any:
     is_nifti1 = len(grid.header) == _NIFTI1_HEADER_BYTES
     kind = nibabel.Nifti1Image if is_nifti1 else nibabel.Nifti2Image
     header = kind.header_class(grid.header, check=False)
-    header.set_data_dtype(label_map.dtype)
+    header.set_data_dtype(voxels.dtype)
     header.set_slope_inter(1, 0)
     header.set_data_shape(shaped.shape)
     header.set_intent("none")
@@ -122,14 +135,14 @@ def _image(label_map: LabelMap, grid: Grid) -> Any:
     return kind(shaped, header.get_best_affine(), header)
 
 
-def _reads_back(written: Path, label_map: LabelMap, grid: Grid) -> bool:
+def _reads_back(written: Path, voxels: Shaped[np.ndarray, "i j k"], grid: Grid) -> bool:
     try:
         back = nibabel.load(written)
-        voxels = np.asanyarray(back.dataobj)
+        found = np.asanyarray(back.dataobj)
     except _DAMAGED:
         return False
-    same_shape = voxels.shape == label_map.shape + (1,) * grid.trailing_axes
-    if not same_shape or not np.array_equal(voxels.reshape(label_map.shape), label_map):
+    same_shape = found.shape == voxels.shape + (1,) * grid.trailing_axes
+    if not same_shape or not np.array_equal(found.reshape(voxels.shape), voxels):
         return False
     if grid.header is None:
         return bool(np.allclose(back.affine, grid.affine, rtol=1e-6, atol=1e-4))

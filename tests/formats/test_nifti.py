@@ -340,3 +340,13 @@ def _in_units(folder, code):
     path = folder / "scan.nii"
     path.write_bytes(content)
     return path
+
+
+def test_numbers_are_written_on_the_scan_s_grid(tmp_path, rng):
+    scan(GEOMETRIES["oblique"]).to_filename(tmp_path / "scan.nii.gz")
+    values = rng.random(SHAPE).astype(np.float32)
+    nifti.write_map(tmp_path / "map.nii.gz", values, formats.read(tmp_path / "scan.nii.gz").grid)
+    found = nibabel.load(tmp_path / "map.nii.gz")
+    assert np.array_equal(found.affine, nibabel.load(tmp_path / "scan.nii.gz").affine)
+    assert np.array_equal(np.asarray(found.dataobj), values)
+    assert found.get_data_dtype() == np.float32
