@@ -47,11 +47,7 @@ class Pair:
     image_shape: Shape | None = None
 
     def __post_init__(self) -> None:
-        if self.reference.shape != self.prediction.shape:
-            raise ValueError(
-                f"a reference of {self.reference.shape} cannot be compared with a prediction of"
-                f" {self.prediction.shape}; resample one onto the other's grid"
-            )
+        require_one_shape(self.reference.shape, self.prediction.shape)
         if not all(0 < step < np.inf for step in self.spacing_mm):
             raise ValueError(f"spacing {self.spacing_mm} must be positive millimetres")
 
@@ -75,6 +71,12 @@ class Pair:
     def sizes(self) -> tuple[int, int]:
         """Number of voxels in the reference and in the prediction."""
         return int(np.count_nonzero(self.reference)), int(np.count_nonzero(self.prediction))
+
+    @property
+    def volumes_ml(self) -> tuple[float, float]:
+        """Volume of the reference and of the prediction in millilitres."""
+        reference, prediction = self.sizes
+        return reference * self.voxel_ml, prediction * self.voxel_ml
 
     @cached_property
     def shared(self) -> int:
@@ -130,6 +132,19 @@ class Pair:
     @property
     def _whole_shape(self) -> tuple[int, ...]:
         return self.image_shape or self.reference.shape
+
+
+def require_one_shape(reference: tuple[int, ...], prediction: tuple[int, ...]) -> None:
+    """Refuse to compare two images of different shapes.
+
+    Raises:
+        ValueError: They differ.
+    """
+    if reference != prediction:
+        raise ValueError(
+            f"a reference of {reference} cannot be compared with a prediction of {prediction};"
+            " resample one onto the other's grid"
+        )
 
 
 def _range(mask: Mask, axis: int) -> slice:
