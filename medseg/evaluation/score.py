@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +21,9 @@ from medseg.segmentation import Segmentation
 
 DEFAULT: Final = "medseg"
 """The convention that counts unless another is asked for."""
+
+_MANY_VOXELS: Final = 100_000
+"""From which on threads save more time than it takes to start them."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +59,17 @@ class Scores:
     without_reference: tuple[str, ...] = ()
     convention: str = DEFAULT
 
-    @property
+    @cached_property
     def cases(self) -> list[str]:
         """The cases in the order they were scored."""
         return list(dict.fromkeys(row.case for row in self.rows))
 
-    @property
+    @cached_property
     def regions(self) -> list[str]:
         """The regions in the order of the task."""
         return list(dict.fromkeys(row.region for row in self.rows))
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """The metrics by column, such as `dice` and `hd95_mm`."""
         return list(dict.fromkeys(column for row in self.rows for column in row.values))
@@ -188,8 +192,11 @@ def score_pairs(case: str, pairs: Mapping[str, Pair], *, convention: str) -> lis
         convention: What the scores mean.
     """
     compute = conventions.load(convention).compute
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        values = list(pool.map(compute, pairs.values()))
+    if sum(pair.reference.size for pair in pairs.values()) < _MANY_VOXELS:
+        values = list(map(compute, pairs.values()))
+    else:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            values = list(pool.map(compute, pairs.values()))
     return [
         Score(case, region, scored, pair.status, pair.volumes_ml)
         for (region, pair), scored in zip(pairs.items(), values, strict=True)

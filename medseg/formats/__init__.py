@@ -116,11 +116,15 @@ def as_affine(affine: np.ndarray, *, where: Path) -> Affine:
 def read_segmentation(path: Path, task: Task) -> Segmentation:
     """Read a label map whose values are labels of `task`.
 
+    A `.seg.nrrd` with several layers, where segments overlap, is read by its segments' names.
+
     Raises:
         ImageError: There is no such file, its format is unknown, or it is damaged.
-        DataError: It has several channels, or a value that is no label of `task`.
+        DataError: It has several channels, or a value or segment that is no label of `task`.
     """
     volume = read(path)
+    if suffix_of(path) == ".seg.nrrd" and len(volume.voxels) > 1:
+        volume = _by_segments(volume, path, task)
     if volume.voxels.shape[0] != 1:
         raise DataError(
             f"has {volume.voxels.shape[0]} channels, but a label map has one",
@@ -137,6 +141,40 @@ def read_segmentation(path: Path, task: Task) -> Segmentation:
             remedy="Give a label map of this task, or name the task it belongs to",
         )
     return Segmentation(volume.voxels[0].astype(label_map_dtype(task)), volume.grid, task)
+
+
+def _by_segments(volume: Volume, path: Path, task: Task) -> Volume:
+    """Return the label map that the segments of several layers make up.
+
+    A segment is a label if its identifier is the label's name, or its name the label's title. Those
+    of regions made of several labels say nothing new and are passed over.
+    """
+    simpleitk = registry.load(this_package, "simpleitk")
+    label_map = np.zeros((1, *volume.grid.shape), dtype=label_map_dtype(task))
+    titles = {task.title_of(name): name for name in (*task.regions, *task.labels)}
+    for segment in simpleitk.segments(path):
+        key = segment.key.removeprefix("region.")
+        name = segment.key if segment.key in task.labels else titles.get(segment.title, key)
+        if name not in task.labels and name not in task.regions:
+            raise DataError(
+                f"holds the segment {segment.title!r}, which is no label of task {task.name}",
+                where=path,
+                remedy=f"Rename or remove it; known are {', '.join(titles)}",
+            )
+        if name in task.labels and not segment.key.startswith("region."):
+            _paint(label_map[0], volume.voxels[segment.layer] == segment.value, name, task, path)
+    return Volume(label_map, volume.grid)
+
+
+def _paint(label_map: np.ndarray, mask: np.ndarray, label: str, task: Task, path: Path) -> None:
+    overlapping = np.count_nonzero(label_map[mask])
+    if overlapping:
+        raise DataError(
+            f"{task.title_of(label)} overlaps another label in {overlapping} voxels",
+            where=path,
+            remedy="Labels exclude each other: give every voxel one, or make regions of them",
+        )
+    label_map[mask] = task.labels[label].value
 
 
 def starts_as_dicom(path: Path) -> bool:

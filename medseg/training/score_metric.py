@@ -109,8 +109,7 @@ class ScoreMetric(Metric):
         )
 
     def _add(self, place: int, score: Score) -> None:
-        values = torch.tensor([score.values[column] for column in self.columns])
-        values = values.to(self.total)
+        values = self.total.new_tensor([score.values[column] for column in self.columns])
         there = ~torch.isnan(values)
         self.total[place] += torch.where(there, values, 0.0)
         self.known[place] += there
