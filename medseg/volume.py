@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Integer, Shaped
 
 from medseg.shapes import Affine, LabelMap, Shape, Spacing, Voxels
 
@@ -143,7 +143,9 @@ def resampled_grid(grid: Grid, spacing_mm: Spacing) -> Grid:
     return Grid(shape=(int(shape[0]), int(shape[1]), int(shape[2])), affine=grid.affine @ change)
 
 
-def nearest(label_map: LabelMap, source: Grid, target: Grid) -> LabelMap:
+def nearest(
+    label_map: LabelMap, source: Grid, target: Grid
+) -> Integer[np.ndarray, "i_target j_target k_target"]:
     """Return the label of the voxel of `source` that each voxel centre of `target` lies in.
 
     What lies outside `source` becomes 0. A centre on the face between two voxels takes the later.

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 out: Final = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
 err: Final = Console(soft_wrap=True, highlight=False, markup=False, emoji=False, stderr=True)
 
+_WIDEST: Final = 1_000  # characters
+
 
 def bar(*, counted: bool) -> AbstractContextManager[Progress]:
     """Return a progress bar; `counted` shows how many of how many, else a percentage."""
@@ -29,12 +31,23 @@ def bar(*, counted: bool) -> AbstractContextManager[Progress]:
 
 
 def show(table: "TextTable") -> None:
-    """Print a table, its words to the left and its numbers to the right."""
+    """Print a table, its words to the left and its numbers to the right.
+
+    A terminal folds what does not fit; a file or pipe gets the whole width.
+    """
+    from rich.measure import Measurement
     from rich.table import Table
 
     shown = Table(title=table.title)
     for place, heading in enumerate(table.headings):
-        shown.add_column(heading, justify="left" if place < table.words else "right")
+        if place < table.words:
+            shown.add_column(heading, no_wrap=True)
+        else:
+            shown.add_column(heading, justify="right", overflow="fold")
     for row in table.rows:
         shown.add_row(*row)
-    out.print(shown)
+    if out.is_terminal:
+        out.print(shown)
+    else:
+        width = Measurement.get(out, out.options.update(max_width=_WIDEST), shown).maximum
+        Console(file=out.file, width=width, highlight=False, markup=False).print(shown)

@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 
 from medseg.evaluation import conventions, region_pairs
-from medseg.evaluation.pair import TOLERANCE_MM, Pair
+from medseg.evaluation.pair import TOLERANCE_MM, Pair, require_one_shape
 from medseg.evaluation.score import DEFAULT, Score, score_pairs
-from medseg.shapes import LabelMap, Mask, Masks, Spacing
+from medseg.shapes import LabelMap, Spacing
 
 MASK: Final = "mask"
 """What the only region of a boolean array is called."""
@@ -16,8 +16,8 @@ MASK: Final = "mask"
 
 def score_arrays(
     *,
-    prediction: LabelMap | Mask,
-    reference: LabelMap | Mask,
+    prediction: np.ndarray,
+    reference: np.ndarray,
     spacing_mm: Spacing,
     regions: Mapping[str, Collection[int]] | None = None,
     convention: str = DEFAULT,
@@ -43,7 +43,8 @@ def score_arrays(
         ValueError: The arrays differ in shape, are not three-dimensional, hold neither integers
             nor booleans, or there is no such convention.
     """
-    label_maps = [_checked(array) for array in (reference, prediction)]
+    require_one_shape(reference.shape, prediction.shape)
+    label_maps = [_label_map(array) for array in (reference, prediction)]
     chosen = regions if regions is not None else _regions_of(reference, label_maps)
     return _scored(
         region_pairs.of_label_maps(
@@ -55,8 +56,8 @@ def score_arrays(
 
 def score_masks(
     *,
-    prediction: Masks,
-    reference: Masks,
+    prediction: np.ndarray,
+    reference: np.ndarray,
     spacing_mm: Spacing,
     regions: Collection[str],
     convention: str = DEFAULT,
@@ -73,14 +74,17 @@ def score_masks(
         tolerance_mm: How far a surface may be off in the surface Dice (NSD).
 
     Raises:
-        ValueError: There are not as many masks as regions, shapes differ, or there is no such
-            convention.
+        ValueError: There are not as many masks as regions, they are not boolean, shapes differ, or
+            there is no such convention.
     """
-    if not len(prediction) == len(reference) == len(regions):
+    require_one_shape(reference.shape, prediction.shape)
+    if reference.ndim != 4 or len(reference) != len(regions):
         raise ValueError(
-            f"{len(reference)} masks of the reference and {len(prediction)} of the prediction are"
-            f" not {len(regions)}, as many as regions"
+            f"masks of the shape {reference.shape} are not those of {len(regions)} regions; give"
+            " one mask for each, along the first of four axes"
         )
+    if reference.dtype.kind != "b" or prediction.dtype.kind != "b":
+        raise ValueError(f"masks are boolean, not {reference.dtype} and {prediction.dtype}")
     sides = zip(regions, reference, prediction, strict=True)
     pairs = {
         region: Pair(known, found, spacing_mm, tolerance_mm=tolerance_mm)
@@ -89,7 +93,7 @@ def score_masks(
     return _scored(pairs, convention)
 
 
-def _checked(array: LabelMap | Mask) -> LabelMap:
+def _label_map(array: np.ndarray) -> LabelMap:
     if array.ndim != 3 or array.dtype.kind not in "biu":
         raise ValueError(
             f"an array of {array.ndim} axes and {array.dtype} is no label map; give integers or"
@@ -98,9 +102,7 @@ def _checked(array: LabelMap | Mask) -> LabelMap:
     return array.view(np.uint8) if array.dtype.kind == "b" else array
 
 
-def _regions_of(
-    given: LabelMap | Mask, label_maps: list[LabelMap]
-) -> Mapping[str, Collection[int]]:
+def _regions_of(given: np.ndarray, label_maps: list[LabelMap]) -> Mapping[str, Collection[int]]:
     if given.dtype.kind == "b":
         return {MASK: [1]}
     values = np.union1d(*(np.unique(label_map) for label_map in label_maps)).tolist()

@@ -21,7 +21,11 @@ def pairs(reference: Segmentation, prediction: Segmentation) -> dict[str, Pair]:
     Args:
         reference: What is there; its task says which regions are scored.
         prediction: What was found, on the same grid.
+
+    Raises:
+        ValueError: The two differ in shape.
     """
+    require_one_shape(reference.grid.shape, prediction.grid.shape)
     task = reference.task
     return of_label_maps(
         reference.label_map,
@@ -51,11 +55,7 @@ def of_label_maps(
         regions: The label values that each region is made of.
         spacing_mm: Distance between voxel centres along i, j and k.
         tolerance_mm: How far a surface may be off in the surface Dice.
-
-    Raises:
-        ValueError: The two differ in shape.
     """
-    require_one_shape(reference.shape, prediction.shape)
     boxes = _boxes(reference), _boxes(prediction)
     found = {}
     for region, values in regions.items():

@@ -5,12 +5,13 @@ as one series of DICOM slices.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import medseg.formats as this_package
 from medseg import registry
-from medseg.errors import DataError, ImageError
+from medseg.errors import DataError, ImageError, listed
 from medseg.segmentation import Segmentation, label_map_dtype
 from medseg.shapes import Affine
 from medseg.task import Task
@@ -151,19 +152,30 @@ def _by_segments(volume: Volume, path: Path, task: Task) -> Volume:
     """
     simpleitk = registry.load(this_package, "simpleitk")
     label_map = np.zeros((1, *volume.grid.shape), dtype=label_map_dtype(task))
-    titles = {task.title_of(name): name for name in (*task.regions, *task.labels)}
-    for segment in simpleitk.segments(path):
-        key = segment.key.removeprefix("region.")
-        name = segment.key if segment.key in task.labels else titles.get(segment.title, key)
-        if name not in task.labels and name not in task.regions:
-            raise DataError(
-                f"holds the segment {segment.title!r}, which is no label of task {task.name}",
-                where=path,
-                remedy=f"Rename or remove it; known are {', '.join(titles)}",
-            )
-        if name in task.labels and not segment.key.startswith("region."):
-            _paint(label_map[0], volume.voxels[segment.layer] == segment.value, name, task, path)
+    told = {segment: _structure(segment, task) for segment in simpleitk.segments(path)}
+    unknown = [segment.title for segment, name in told.items() if name is None]
+    if unknown or not set(told.values()) & set(task.labels):
+        raise DataError(
+            f"holds segments that are no label of task {task.name}: {listed(unknown)}"
+            if unknown
+            else f"has several layers, but no segment is a label of task {task.name}",
+            where=path,
+            remedy=f"Call the segments {', '.join(map(task.title_of, task.labels))}",
+        )
+    for segment, name in told.items():
+        if name in task.labels:
+            mask = volume.voxels[segment.layer] == segment.value
+            _paint(label_map[0], mask, name, task, path)
     return Volume(label_map, volume.grid)
+
+
+def _structure(segment: Any, task: Task) -> str | None:
+    """Return the label or region that a segment is; None if it is neither."""
+    if segment.key in task.labels:
+        return str(segment.key)
+    region = segment.key.removeprefix("region.")
+    titles = {task.title_of(name): name for name in (*task.regions, *task.labels)}
+    return region if region in task.regions else titles.get(segment.title)
 
 
 def _paint(label_map: np.ndarray, mask: np.ndarray, label: str, task: Task, path: Path) -> None:

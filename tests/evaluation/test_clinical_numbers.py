@@ -153,7 +153,7 @@ def test_a_task_that_names_what_there_is_not_is_refused(hippocampus_task):
 
 def test_a_task_without_the_regions_is_refused(hippocampus_task):
     odd = hippocampus_task.model_copy(update={"clinical": ("cardiac_function",)})
-    with pytest.raises(UsageError, match="lacks regions .*: left_ventricle, right_ventricle"):
+    with pytest.raises(UsageError, match=r"lacks regions .*: left_ventricle, right_ventricle"):
         measure(scores(("x", "anterior", (1.0, 1.0))), odd)
 
 

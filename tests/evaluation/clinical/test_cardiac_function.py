@@ -107,7 +107,7 @@ def test_nothing_ejects_nothing_definite(tmp_path):
 
 def test_a_frame_that_is_not_there_is_named(tmp_path):
     put(tmp_path, "patient001", es=13)
-    with pytest.raises(DataError, match="lacks frames .*: patient001 frame 13"):
+    with pytest.raises(DataError, match=r"lacks frames .*: patient001 frame 13"):
         compute(HEART, tmp_path)
 
 
