@@ -6,6 +6,7 @@ Source: Bland, Altman 1986, https://doi.org/10.1016/S0140-6736(86)90837-8
 import csv
 import io
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 from medseg.errors import UsageError
 from medseg.evaluation import clinical
 from medseg.evaluation.clinical import Number, VolumesMl
+from medseg.evaluation.pair import Status
 from medseg.evaluation.score import Score, Scores
 from medseg.task import Task
 
@@ -42,9 +44,11 @@ class Measured:
     prediction: float
 
     @property
-    def missed(self) -> bool:
-        """Whether the prediction has nothing of what the reference has."""
-        return self.prediction == 0 and abs(self.reference) > 0
+    def status(self) -> Status | None:
+        """Which of the two sides are not 0; None if the reference does not define it."""
+        if math.isnan(self.error):
+            return None
+        return Status.of(reference=self.reference != 0, prediction=self.prediction != 0)
 
     @property
     def error(self) -> float:
@@ -67,6 +71,8 @@ class Agreement:
         subjects: How many are defined on both sides.
         undefined: How many are not, and are left out of all that follows.
         missed: How many of the subjects are 0 in the prediction alone.
+        false_alarm: How many are 0 in the reference alone.
+        absent: How many are 0 in both, and hence without error.
         reference: Mean of the references.
         prediction: Mean of the predictions.
         error: Mean of prediction minus reference: the bias.
@@ -83,6 +89,8 @@ class Agreement:
     subjects: int
     undefined: int
     missed: int
+    false_alarm: int
+    absent: int
     reference: float
     prediction: float
     error: float
@@ -197,6 +205,7 @@ def _volumes_ml(rows: Sequence[Score], side: int) -> VolumesMl:
 
 def _agreement(rows: Sequence[Measured]) -> Agreement:
     known = [row for row in rows if not math.isnan(row.error)]
+    counts = Counter(row.status for row in known)
     errors = np.array([row.error for row in known])
     percents = [row.error_percent for row in known if not math.isnan(row.error_percent)]
     bias = _mean(errors)
@@ -206,7 +215,9 @@ def _agreement(rows: Sequence[Measured]) -> Agreement:
         unit=rows[0].unit,
         subjects=len(known),
         undefined=len(rows) - len(known),
-        missed=sum(row.missed for row in known),
+        missed=counts[Status.MISSED],
+        false_alarm=counts[Status.FALSE_ALARM],
+        absent=counts[Status.ABSENT],
         reference=_mean([row.reference for row in known]),
         prediction=_mean([row.prediction for row in known]),
         error=bias,
@@ -244,6 +255,8 @@ def _document(agreement: Agreement) -> dict[str, Any]:
         "subjects": agreement.subjects,
         "undefined": agreement.undefined,
         "missed": agreement.missed,
+        "false_alarm": agreement.false_alarm,
+        "absent": agreement.absent,
         **{name: None if math.isnan(value) else value for name, value in numbers.items()},
         "limits_of_agreement": limits,
     }

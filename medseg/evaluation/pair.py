@@ -24,6 +24,13 @@ class Status(StrEnum):
     MISSED = "missed"
     FALSE_ALARM = "false_alarm"
 
+    @classmethod
+    def of(cls, *, reference: bool, prediction: bool) -> "Status":
+        """Return the status by which of the two sides hold something."""
+        if reference:
+            return cls.BOTH if prediction else cls.MISSED
+        return cls.FALSE_ALARM if prediction else cls.ABSENT
+
 
 @dataclass(frozen=True, eq=False)
 class Pair:
@@ -87,15 +94,8 @@ class Pair:
     @property
     def status(self) -> Status:
         """Which of the two masks hold a voxel."""
-        match tuple(size > 0 for size in self.sizes):
-            case (True, True):
-                return Status.BOTH
-            case (True, False):
-                return Status.MISSED
-            case (False, True):
-                return Status.FALSE_ALARM
-            case _:
-                return Status.ABSENT
+        reference, prediction = self.sizes
+        return Status.of(reference=reference > 0, prediction=prediction > 0)
 
     def value_if_empty(self, *, worst: float) -> float:
         """Return what a metric counts if a mask is empty: NaN if both are, else its worst value."""

@@ -39,7 +39,7 @@ def means(scores: Scores) -> TextTable:
     interval = ("95 % interval", *(_interval(scores, column) for column in columns), "", "", "")
     return TextTable(
         title=f"{len(scores.cases)} cases, {scores.convention} convention",
-        headings=("region", *columns, *(str(kind).replace("_", " ") for kind in _KINDS)),
+        headings=("region", *columns, *map(_words, _KINDS)),
         rows=(*by_region, mean, interval),
         words=1,
     )
@@ -50,22 +50,21 @@ def agreements(numbers: ClinicalNumbers) -> TextTable:
     return TextTable(
         title="Clinical numbers, means over subjects",
         headings=(
-            *("quantity", "unit", "subjects", "undefined", "missed"),
-            *("reference", "prediction"),
+            *("quantity", "unit", "reference", "prediction"),
             *("error", "limits of agreement", "absolute error", "in %"),
+            *("subjects", "undefined", *map(_words, _KINDS)),
         ),
         rows=tuple(
             (
                 *(
                     each.quantity,
                     each.unit,
-                    str(each.subjects),
-                    str(each.undefined),
-                    str(each.missed),
                 ),
                 *(_short(each.reference), _short(each.prediction), _short(each.error, sign="+")),
                 " to ".join(_short(end, sign="+") for end in each.limits),
                 *(_short(each.absolute_error), _short(each.absolute_error_percent)),
+                *(str(each.subjects), str(each.undefined)),
+                *(str(each.missed), str(each.false_alarm), str(each.absent)),
             )
             for each in numbers.agreements()
         ),
@@ -126,6 +125,10 @@ def write(scores: Scores, folder: Path, numbers: ClinicalNumbers = NOTHING) -> N
     files.write_text(folder / "summary.json", text + "\n")
     if numbers.rows:
         files.write_text(folder / "clinical.csv", numbers.table())
+
+
+def _words(kind: Status) -> str:
+    return str(kind).replace("_", " ")
 
 
 def _interval(scores: Scores, column: str) -> str:

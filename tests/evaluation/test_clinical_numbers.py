@@ -59,6 +59,14 @@ def test_what_the_reference_does_not_define_is_counted_and_left_out():
     assert math.isnan(agreement.correlation)
 
 
+def test_what_one_side_alone_has_is_counted():
+    pairs = [(1.0, 0.0), (0.0, 2.0), (0.0, 0.0), (3.0, 3.0), (NAN, 0.0), (4.0, 0.0)]
+    rows = tuple(measured(*pair, subject=str(n)) for n, pair in enumerate(pairs))
+    (agreement,) = ClinicalNumbers(rows).agreements()
+    assert (agreement.missed, agreement.false_alarm, agreement.absent) == (2, 1, 1)
+    assert (agreement.subjects, agreement.undefined) == (5, 1)
+
+
 def test_of_nothing_there_is_null():
     summary = ClinicalNumbers((measured(NAN, NAN),)).summary()
     assert summary["volume"] == {
@@ -66,6 +74,8 @@ def test_of_nothing_there_is_null():
         "subjects": 0,
         "undefined": 1,
         "missed": 0,
+        "false_alarm": 0,
+        "absent": 0,
         "mean_reference": None,
         "mean_prediction": None,
         "mean_error": None,
