@@ -56,11 +56,8 @@ def agreements(numbers: ClinicalNumbers) -> TextTable:
         ),
         rows=tuple(
             (
-                *(
-                    each.quantity,
-                    each.unit,
-                ),
-                *(_short(each.reference), _short(each.prediction), _short(each.error, sign="+")),
+                *(each.quantity, each.unit, _short(each.reference), _short(each.prediction)),
+                _short(each.error, sign="+"),
                 " to ".join(_short(end, sign="+") for end in each.limits),
                 *(_short(each.absolute_error), _short(each.absolute_error_percent)),
                 *(str(each.subjects), str(each.undefined)),
