@@ -6,6 +6,7 @@ and a half, grown or shrunk by a voxel, and one in forty is missed. The time is 
 """
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -61,13 +62,14 @@ def make_cohort(folder: Path) -> None:
             nibabel.Nifti1Image(label_map, reference.grid.affine).to_filename(path)
 
 
-def seconds_of_one_run(folder: Path) -> float:
-    """Run the command line as a user does, and return its wall-clock time."""
+def seconds_of_one_run(folder: Path) -> tuple[float, float]:
+    """Run the command line as a user does; return its wall-clock and its processor time."""
     places = ["--reference", folder / "reference", "--prediction", folder / "prediction"]
     command = [sys.executable, "-m", "medseg", "evaluate", "--task", "hippocampus", *places]
-    start = time.perf_counter()
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([*command, "-o", folder / "scores"], check=True, capture_output=True)
-    return time.perf_counter() - start
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:
@@ -78,10 +80,16 @@ def main() -> None:
         except DataError as error:
             print(f"left out: {error}")
             return
-        seconds = float(np.median([seconds_of_one_run(Path(place)) for _ in range(REPEATS)]))
-    case = f"{CASES} pairs of hippocampi, 14 metrics, from files to files"
-    row = Row(case, "medseg evaluate", "s", seconds, {"wanted at most": WANTED_S})
-    publish("cohort_scores", [row], packages=["numpy", "scipy", "nibabel"], threads=THREADS)
+        runs = [seconds_of_one_run(Path(place)) for _ in range(REPEATS)]
+    case = f"{CASES} pairs of hippocampi, all metrics, from files to files"
+    wanted = {"wanted at most": WANTED_S}
+    rows = [
+        Row(case, quantity, "s", float(np.median(seconds)), wanted)
+        for quantity, seconds in zip(
+            ("wall clock", "processor time"), zip(*runs, strict=True), strict=True
+        )
+    ]
+    publish("cohort_scores", rows, packages=["numpy", "scipy", "nibabel"], threads=THREADS)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ def test_a_task_in_a_few_lines():
     assert task.exclusive
     assert task.out_channels == 2  # background and liver
     assert task.title_of("liver") == "Liver"
+    assert task.clinical == ("volumes",)
     assert task.labels["liver"].category == "SCT^123037004^Anatomical Structure"
 
 

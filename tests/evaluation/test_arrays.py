@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from medseg.evaluation import score_arrays, score_masks
 from medseg.evaluation.pair import Status
@@ -73,6 +76,25 @@ def test_masks_may_overlap():
     )
     assert found["all"].values["dice"] == pytest.approx(0.8)
     assert found["part"].values["centre_distance_mm"] == 2.0
+
+
+@given(arrays.arrays(np.uint8, (2, 4, 5, 3), elements=st.integers(0, 3)))
+def test_a_label_map_scores_as_its_masks_do(label_maps):
+    regions = {"whole": [1, 2, 3], "core": [2, 3], "inner": [3]}
+    sides = {
+        "prediction": label_maps[0],
+        "reference": label_maps[1],
+    }
+    masks = {
+        side: np.stack([np.isin(label_map, values) for values in regions.values()])
+        for side, label_map in sides.items()
+    }
+    one = score_arrays(**sides, spacing_mm=SPACING_MM, regions=regions)
+    other = score_masks(**masks, spacing_mm=SPACING_MM, regions=list(regions))
+    for region, score in one.items():
+        assert score.status is other[region].status
+        assert score.values == pytest.approx(other[region].values, nan_ok=True)
+        assert score.volumes_ml == pytest.approx(other[region].volumes_ml)
 
 
 @pytest.mark.parametrize("array", [row(1, dtype=np.float32), np.zeros((2, 3), dtype=np.uint8)])
