@@ -5,8 +5,10 @@ Differs from the reference code: three dimensions, any stride along each axis.
 """
 
 import itertools
+from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -18,12 +20,15 @@ Merging = Literal["monai", "monai_v2", "legacy"]
 
 
 class PatchEmbedding(nn.Module):
-    """One token for each patch of voxels: a linear map of all its values."""
+    """One token for each patch of voxels: a linear map of all its values, perhaps normalised."""
 
-    def __init__(self, in_channels: int, features: int, *, stride: Stride) -> None:
+    def __init__(
+        self, in_channels: int, features: int, *, stride: Stride, normalized: bool = False
+    ) -> None:
         super().__init__()
         self.stride = stride
         self.proj = nn.Conv3d(in_channels, features, stride, stride)
+        self.norm = nn.LayerNorm(features) if normalized else nn.Identity()
 
     def forward(self, image: Float[Tensor, "batch channels x y z"]) -> Tokens:
         """Embed; an image that the stride does not divide is filled with zeros at its end."""
@@ -31,7 +36,10 @@ class PatchEmbedding(nn.Module):
         i, j, k = image.shape[2:]
         filled = functional.pad(image, (0, -k % r, 0, -j % q, 0, -i % p))
         patches = rearrange(filled, "b c (i p) (j q) (k r) -> b i j k (c p q r)", p=p, q=q, r=r)
-        return functional.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+        tokens: Tensor = self.norm(
+            functional.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+        )
+        return tokens
 
 
 class PatchMerging(nn.Module):
@@ -48,6 +56,7 @@ class PatchMerging(nn.Module):
     def __init__(self, features: int, *, stride: Stride, order: Merging) -> None:
         super().__init__()
         self.stride = stride
+        self.order: Merging = order
         self.offsets = neighbours(stride, order)
         many = features * len(self.offsets)
         self.norm = nn.LayerNorm(many)
@@ -65,6 +74,21 @@ class PatchMerging(nn.Module):
         reduced: Tensor = self.reduction(self.norm(merged))
         return reduced
 
+    def inflated(self, name: str, weight: Tensor) -> Tensor | None:
+        """Make a weight of the merging of volumes from that of the merging of images.
+
+        A neighbour takes the weights of the one above it in the first slice, and the map an equal
+        share of them.
+        """
+        p, q, r = self.stride
+        flat = neighbours((1, q, r), "monai")
+        many = weight.shape[-1]
+        if many % len(flat):
+            return None
+        chunks = dict(zip(flat, torch.split(weight, many // len(flat), dim=-1), strict=True))
+        repeated = torch.cat([chunks[0, b, c] for _, b, c in self.offsets], dim=-1)
+        return repeated / p if name == "reduction.weight" else repeated
+
 
 def neighbours(stride: Stride, order: Merging) -> list[Stride]:
     """List the offsets of a block of neighbours in the order in which they are merged.
@@ -80,3 +104,9 @@ def neighbours(stride: Stride, order: Merging) -> list[Stride]:
     if stride != (2, 2, 2):
         raise ValueError(f"merging 'legacy' needs stride (2, 2, 2), got {stride}; use 'monai'")
     return [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (0, 1, 0), (0, 0, 1), (1, 1, 1)]
+
+
+def per_axis(value: int | Sequence[int]) -> tuple[int, int, int]:
+    """Repeat one number for each axis; three stay as they are."""
+    i, j, k = (value,) * 3 if isinstance(value, int) else value
+    return i, j, k

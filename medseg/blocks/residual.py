@@ -9,6 +9,7 @@ instead.
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from jaxtyping import Float
@@ -151,7 +152,9 @@ def upsample_convolve(
 ) -> Upsampled:
     """Convolve an upsampled grid unbuilt: both steps make one transposed convolution."""
     w = weight.shape[-1]
-    with torch.autocast(low.device.type, enabled=False):
+    # Tensors without values, which count operations, know no autocast.
+    exact = nullcontext() if low.is_meta else torch.autocast(low.device.type, enabled=False)
+    with exact:
         kernel = functional.conv3d(upsample, weight, padding=w - 1)
     result = functional.conv_transpose3d(low, kernel, stride=stride, padding=w // 2)
     return result.contiguous(memory_format=torch.channels_last_3d)

@@ -1,19 +1,26 @@
 """Segmentation networks: one paper, one file.
 
-A module here defines a class of the paper's name and offers it as `Network`, its sizes as `SIZES`
-(the options of each by name), and as `TINY` the options of a small version for tests. The class
-names the bias of its last layer as `HEAD_BIAS`. The module may offer `fitted(patch)`, which returns
-options that suit a training patch. Every network takes an image
-batch of any size and returns full-resolution logits.
+A module here defines a class of the paper's name and offers it as `Network`, and its sizes as
+`SIZES`, the options of each by name: `tiny` for tests, `small` for a CPU, `base` for a GPU, and
+`published` (perhaps with variants, `published_light`), the publication to the letter. It may offer
+`fitted(patch)`, which returns options that suit a training patch, and `SOURCES`, the weights of
+others that it can begin with (see `medseg.weights`).
+
+Every network takes an image batch of any size and returns full-resolution logits. The class names
+the bias of its last layer as `HEAD_BIAS`. If its paper supervises coarser logits too, it offers
+`deep_supervision(image)`, all of them, finest first, each on a grid of its own, and their weights
+in the loss as `SUPERVISION`.
 """
 
 import sys
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
 from torch import Tensor, nn
 
 from medseg import registry
+from medseg.weights import Report, load, unwrapped
 
 
 def build(
@@ -42,6 +49,26 @@ def build(
     return network
 
 
+def sizes(name: str) -> list[str]:
+    """Return the named sizes of the network `name`, smallest first.
+
+    Raises:
+        ValueError: There is no such network.
+    """
+    return list(_module(name).SIZES)
+
+
+def source(name: str) -> str:
+    """Return what the network `name` was written from: authors, year, title, address.
+
+    Raises:
+        ValueError: There is no such network.
+    """
+    text = (_module(name).__doc__ or "").partition("Source:")[2]
+    paragraph = text.partition("\n\n")[0].partition("Differs from")[0]
+    return " ".join(paragraph.split())
+
+
 def fitted(name: str, patch: tuple[int, int, int]) -> dict[str, Any]:
     """Return the options of the network `name` that suit training patches of `patch` voxels.
 
@@ -50,6 +77,23 @@ def fitted(name: str, patch: tuple[int, int, int]) -> dict[str, Any]:
     """
     suit = getattr(_module(name), "fitted", None)
     return dict(suit(patch)) if suit is not None else {}
+
+
+def load_published(network: nn.Module, state: Mapping[str, Tensor]) -> Report:
+    """Fill `network` with weights that others published, under the names they gave them.
+
+    Args:
+        network: Of this package; its weights are overwritten in place.
+        state: The weights, perhaps wrapped as training programs wrap them in a checkpoint.
+
+    Returns:
+        Which names matched, which are missing, which are unexpected.
+
+    Raises:
+        ValueError: Less than nine tenths of what they are meant to fill would be filled.
+    """
+    module = sys.modules[type(network).__module__]
+    return load(network, unwrapped(state), getattr(module, "SOURCES", {}))
 
 
 def head_bias(network: nn.Module) -> Tensor:

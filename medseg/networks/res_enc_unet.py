@@ -100,8 +100,7 @@ class ResEncUNet(nn.Module):
 Network = ResEncUNet
 
 SIZES = {
+    "tiny": {"features": (12, 24, 48), "blocks": (1, 1, 1)},
     "small": {"features": (16, 32, 64, 128, 192), "blocks": (1, 2, 3, 4, 4)},
     "base": {"features": (32, 64, 128, 256, 320, 320), "blocks": (1, 3, 4, 6, 6, 6)},
 }
-
-TINY = {"features": (12, 24, 48), "blocks": (1, 1, 1)}

@@ -8,6 +8,7 @@ are neither concatenated nor brought out of the channels-last layout.
 """
 
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,10 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from medseg.blocks.patch import Merging, PatchEmbedding, PatchMerging, Stride
+from medseg.blocks.patch import Merging, PatchEmbedding, PatchMerging, Stride, per_axis
 from medseg.blocks.residual import Convolution, Features, ResidualUnit, UpBlock
 from medseg.blocks.swin import SwinBlock, Tokens
 from medseg.blocks.window_attention import ClippedBias
+from medseg.weights import Source
 
 Embedded = Callable[[Tensor], Tensor]
 """A hook that may replace the tokens of the patch embedding, as masked pre-training does."""
@@ -156,8 +158,8 @@ class SwinUNETR(nn.Module):
     Args:
         in_channels: Channels of the image.
         out_channels: Channels of the logits.
-        features: Features of a token at the finest scale, a multiple of 12; they double with each
-            stage. MONAI's `feature_size`.
+        features: Features of a token at the finest scale; they double with each stage. MONAI's
+            `feature_size`.
         use_v2: Put a residual block before each stage.
         depths: Attention blocks of each stage.
         heads: Attention heads of each stage.
@@ -177,7 +179,8 @@ class SwinUNETR(nn.Module):
             values.
 
     Raises:
-        ValueError: `features` is no multiple of 12, or there are not four stages.
+        ValueError: The heads do not divide the features of their stage, or there are not four
+            stages.
     """
 
     HEAD_BIAS = "out.conv.conv.bias"
@@ -262,21 +265,17 @@ def check(
     Raises:
         ValueError: Some do not.
     """
-    if features % 12:
-        raise ValueError(
-            f"features must be a multiple of 12, got {features}; try {features // 12 * 12 + 12}"
-        )
     if not len(depths) == len(heads) == len(strides) == STAGES:
         raise ValueError(
             f"depths, heads and strides need {STAGES} entries, one for each stage, "
             f"got {len(depths)}, {len(heads)} and {len(strides)}"
         )
-
-
-def per_axis(value: int | Sequence[int]) -> tuple[int, int, int]:
-    """Repeat one number for each axis; three stay as they are."""
-    i, j, k = (value,) * 3 if isinstance(value, int) else value
-    return i, j, k
+    for stage, count in enumerate(heads):
+        if features * 2**stage % count:
+            raise ValueError(
+                f"{count} heads do not divide the {features * 2**stage} features of stage "
+                f"{stage + 1}; choose features and heads that do, such as 24 and (3, 6, 12, 24)"
+            )
 
 
 Network = SwinUNETR
@@ -293,5 +292,48 @@ def fitted(patch: tuple[int, int, int]) -> dict[str, tuple[int, int, int]]:
     return {"window": (i, j, k)}
 
 
-SIZES = {"small": {"features": 24}, "base": {"features": 48}}
-TINY = {"features": 12, "depths": (1, 2, 1, 1), "window": (3, 3, 3)}
+SIZES = {
+    "tiny": {"features": 12, "depths": (1, 2, 1, 1), "window": (3, 3, 3)},
+    "small": {"features": 16, "heads": (2, 4, 8, 16)},
+    "base": {"features": 48},
+    "published": {"features": 48},
+}
+
+
+def from_pretraining(name: str) -> str | None:
+    """Return our name of a weight of the encoder's self-supervised pre-training.
+
+    Its other parts, heads for rotation, contrast and reconstruction, have no use here.
+    """
+    if not re.match(r"(patch_embed\.proj|layers\d\.0\.)", name):
+        return None
+    return "swinViT." + name.replace(".fc1.", ".linear1.").replace(".fc2.", ".linear2.")
+
+
+def merges_as_before(network: nn.Module) -> None:
+    """Refuse a network that merges neighbours in another order than the weights of 2022 expect.
+
+    Raises:
+        ValueError: It does.
+    """
+    orders = {m.order for m in network.modules() if isinstance(m, PatchMerging)}
+    if orders != {"legacy"}:
+        raise ValueError(
+            "these weights were trained with the merging of MONAI before 1.5; build the network "
+            "with merging 'legacy' (--set network.options.merging=legacy)"
+        )
+
+
+SOURCES = {
+    "published": Source(
+        what="Swin UNETR of MONAI",
+        rename=lambda name: name,
+        hint="weights from before MONAI 1.5 need --set network.options.merging=legacy",
+    ),
+    "pretrained": Source(
+        what="encoder of Swin UNETR after self-supervised pre-training (model_swinvit.pt)",
+        rename=from_pretraining,
+        part=r"swinViT\.(patch_embed|layers\d\.)",
+        check=merges_as_before,
+    ),
+}

@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from medseg.networks.res_enc_unet import SIZES, TINY, ResEncUNet
+from medseg.networks.res_enc_unet import SIZES, ResEncUNet
 
 
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    return ResEncUNet(in_channels=1, out_channels=2, **TINY).eval()
+    return ResEncUNet(in_channels=1, out_channels=2, **SIZES["tiny"]).eval()
 
 
 def test_logits_are_those_of_nnunets_class(network):

@@ -228,7 +228,7 @@ def test_training_follows_inference_mode():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"features": 20}, "multiple of 12, got 20; try 24"),
+        ({"features": 20}, "3 heads do not divide the 20 features of stage 1"),
         ({"depths": (2, 2)}, "need 4 entries"),
         ({"merging": "legacy", "strides": (2, 2, 2, (1, 2, 2))}, "needs stride"),
     ],
