@@ -42,7 +42,8 @@ def draw(
     """
     columns = [column for column in scores.columns if column in score_files.SHOWN]
     score_plots.draw_boxes(scores, columns, folder / "boxes.png")
-    score_plots.draw_bland_altman(numbers, folder / "bland_altman.png")
+    if numbers.rows:
+        score_plots.draw_bland_altman(numbers, folder / "bland_altman.png")
     worst_cases.draw(list(_worst(scores, task, places)), folder / "worst_cases.png")
 
 

@@ -40,6 +40,12 @@ def test_three_pictures_are_drawn(places, hippocampus_task, tmp_path):
     ]
 
 
+def test_a_task_without_clinical_numbers_has_no_plot_of_them(places, hippocampus_task, tmp_path):
+    none = hippocampus_task.model_copy(update={"clinical": ()})
+    draw(places, none, tmp_path / "out")
+    assert not (tmp_path / "out/bland_altman.png").exists()
+
+
 def test_scans_are_found_by_their_case(places, hippocampus_task, tmp_path, monkeypatch):
     kept = []
     monkeypatch.setattr(worst_cases, "draw", lambda cases, _: kept.extend(cases))
