@@ -50,21 +50,36 @@ class Windows:
         return math.prod(self.size)
 
 
-def cut(batch: int, grid: Grid, window: Grid, shift: Grid, device: torch.device) -> Windows:
+def cut(
+    batch: int,
+    grid: Grid,
+    window: Grid,
+    shift: Grid,
+    device: torch.device,
+    *,
+    clip: bool = True,
+) -> Windows:
     """Cut grids into windows; along an axis that fits into one window nothing is shifted.
 
     A grid that the windows do not divide is filled up at its end, and shifted after that,
-    cyclically.
+    cyclically. Without `clip`, this holds for a grid smaller than a window as well.
     """
-    return _cut(batch, grid, window, shift, device)
+    return _cut(batch, grid, window, shift, device, clip)
 
 
 @functools.lru_cache(maxsize=64)
-def _cut(batch: int, grid: Grid, window: Grid, shift: Grid, device: torch.device) -> Windows:
+def _cut(
+    batch: int,
+    grid: Grid,
+    window: Grid,
+    shift: Grid,
+    device: torch.device,
+    clip: bool,  # noqa: FBT001 - what is kept is found by position
+) -> Windows:
     """Compute what `cut` returns."""
     with torch.inference_mode(mode=False):  # what is kept may be used in training later
-        size = _each(min, grid, window)
-        shift = _each(lambda n, w, s: s if n > w else 0, grid, window, shift)
+        size = _each(min, grid, window) if clip else window
+        shift = _each(lambda n, w, s: s if n > w or not clip else 0, grid, window, shift)
         counts = _each(lambda n, w: -(-n // w), grid, size)
         tokens = _tokens_by_window(batch, grid, size, shift, counts)
         order, groups = _groups(size, shift, counts, device)
