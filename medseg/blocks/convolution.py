@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medseg.blocks.residual import Convolution, Convolved, Features, Stride, Upsampled, join
+from medseg.blocks.residual import Convolution, Convolved, Features, Stride, join
 
 Joined = Float[Tensor, "batch few fine_i fine_j fine_k"]
 Mode = Literal["nearest", "trilinear"]
@@ -75,7 +75,12 @@ class DoubleConvolution(nn.Module):
         return result
 
 
-def refine(x: Features, stride: Stride, like: Features, mode: Mode) -> Upsampled:
+def refine(
+    x: Features,
+    stride: Stride,
+    like: Float[Tensor, "batch _ fine_i fine_j fine_k"],
+    mode: Mode,
+) -> Float[Tensor, "batch features fine_i fine_j fine_k"]:
     """Interpolate to a grid finer by `stride` and cut off what lies behind the end of `like`."""
     i, j, k = like.shape[2:]
     scale = tuple(map(float, stride))

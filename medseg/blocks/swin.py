@@ -55,11 +55,17 @@ class SwinBlock(nn.Module):
         clipped_bias: ClippedBias,
         drop_path: float,
         dropout: float,
+        mask_filling: bool = False,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(features)
         self.attn = WindowAttention(
-            features, heads=heads, window=window, shift=shift, clipped_bias=clipped_bias
+            features,
+            heads=heads,
+            window=window,
+            shift=shift,
+            clipped_bias=clipped_bias,
+            mask_filling=mask_filling,
         )
         self.norm2 = nn.LayerNorm(features)
         self.mlp = FeedForward(features, 4 * features, dropout=dropout)

@@ -25,6 +25,7 @@ class StageOptions:
     clipped_bias: ClippedBias
     dropout: float
     checkpointing: bool
+    mask_filling: bool = False
 
 
 class SwinStage(nn.Module):
@@ -51,6 +52,7 @@ class SwinStage(nn.Module):
                 clipped_bias=options.clipped_bias,
                 drop_path=probability,
                 dropout=options.dropout,
+                mask_filling=options.mask_filling,
             )
             for number, probability in enumerate(drop_path)
         )

@@ -167,6 +167,7 @@ class DSTransUNet(nn.Module):
         max_tokens: See `tif_attention`.
         clipped_bias: What becomes of a window larger than the grid; see
             `medseg.blocks.window_attention.WindowAttention`.
+        mask_filling: Let no token see the zeros that a grid is filled up with to whole windows.
         upsampling: How features are brought to a finer grid.
         auxiliary_logits: "own_grid": as the network computes them; "rectified": as published,
             without what is negative, and upsampled to the grid of the image.
@@ -204,6 +205,7 @@ class DSTransUNet(nn.Module):
         tif_attention: TifAttention = "pooled_kv",
         max_tokens: int = 4096,
         clipped_bias: ClippedBias = "geometric",
+        mask_filling: bool = True,
         upsampling: Mode = "trilinear",
         auxiliary_logits: AuxiliaryLogits = "own_grid",
         drop_path: float = 0.0,
@@ -218,7 +220,14 @@ class DSTransUNet(nn.Module):
         check(features, depths, heads, "")
         check(coarse_features, coarse_depths, coarse_heads, "coarse_")
         check_decoder(features, steps, decoder_heads, halved=len(finer))
-        attention = StageOptions(per_axis(window), "monai", clipped_bias, 0.0, checkpointing)
+        attention = StageOptions(
+            window=per_axis(window),
+            merging="monai",
+            clipped_bias=clipped_bias,
+            dropout=0.0,
+            checkpointing=checkpointing,
+            mask_filling=mask_filling,
+        )
         fusion = FusionOptions(tif_attention, max_tokens, per_axis(window))
         options = DecoderOptions(per_axis(kernel), upsampling)
         f, c = features, coarse_features
@@ -406,7 +415,7 @@ def fitted(patch: tuple[int, int, int]) -> dict[str, Any]:
 
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {
-        "features": 16,
+        "features": 8,
         "coarse_features": 8,
         "depths": (1, 2, 1, 1),
         "coarse_depths": (1, 1, 1, 1),
@@ -421,9 +430,11 @@ SIZES: dict[str, dict[str, Any]] = {
         "features": 32,
         "coarse_features": 24,
         "depths": (2, 2, 2, 2),
-        "heads": (2, 4, 8, 16),
+        "heads": (1, 2, 4, 8),
+        "coarse_heads": (1, 2, 4, 8),
+        "decoder_heads": (1, 2, 4),
         "patch_embedding": 2,
-        "max_tokens": 512,
+        "max_tokens": 256,
     },
     "base": {},
     "base_light": {"features": 48, "coarse_features": 24, "depths": (2, 2, 2, 2)},
@@ -440,6 +451,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "kernel": (1, 3, 3),
         "tif_attention": "global",
         "clipped_bias": "unclipped",
+        "mask_filling": False,
         "upsampling": "nearest",
         "auxiliary_logits": "rectified",
         "drop_path": 0.5,
