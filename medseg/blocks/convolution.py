@@ -4,7 +4,9 @@ Source: Wu & He 2018, Group normalization, https://arxiv.org/abs/1803.08494; Lin
 DS-TransUNet, https://doi.org/10.1109/TIM.2022.3178991, for their order
 """
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,8 +28,12 @@ GROUPS = 32
 class DecoderOptions:
     """What all steps of a decoder share."""
 
-    kernel: int | Stride
+    kernel: Stride
     upsampling: Mode
+
+    def __post_init__(self) -> None:
+        if any(width % 2 == 0 for width in self.kernel):
+            raise ValueError(f"kernel must be odd along each axis, got {self.kernel}")
 
 
 class BiasedConvolution(Convolution):
@@ -104,3 +110,31 @@ class ConvolutionUp(nn.Module):
         x = self.up(refine(low, self.stride, skip, self.upsampling))
         joined: Tensor = self.join(skip, x)
         return joined
+
+
+class ShallowSkips(nn.Module):
+    """Convolutions of the image itself, at each scale finer than the tokens; finest first."""
+
+    def __init__(
+        self, in_channels: int, features: int, *, strides: Sequence[Stride], kernel: int | Stride
+    ) -> None:
+        super().__init__()
+        if features % 2 ** len(strides):
+            raise ValueError(
+                f"features must be a multiple of {2 ** len(strides)}, for they are halved with "
+                f"each halving of a patch, got {features}"
+            )
+        self.strides = strides[:-1]
+        widths = [features // 2 ** (len(strides) - n) for n in range(len(strides))]
+        self.first = BiasedConvolution(in_channels, widths[0], kernel=1)
+        self.others = nn.ModuleList(
+            DoubleConvolution(a, b, kernel=kernel) for a, b in itertools.pairwise(widths)
+        )
+
+    def forward(self, image: Features) -> list[Tensor]:
+        """Return the features of each scale."""
+        scales = [self.first(image)]
+        for stride, convolution in zip(self.strides, self.others, strict=True):
+            smaller = functional.max_pool3d(scales[-1], stride, stride, ceil_mode=True)
+            scales.append(convolution(smaller))
+        return scales

@@ -17,6 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medseg.blocks.convolution import DecoderOptions, DoubleConvolution, refine
+from medseg.blocks.residual import Stride
 from medseg.blocks.swin import FeedForward
 from medseg.blocks.windows import Grid, cut, partition, reverse
 
@@ -41,9 +43,6 @@ class FusionOptions:
     window: Grid
 
     def __post_init__(self) -> None:
-        choices = ("global", "pooled_kv", "window")
-        if self.attention not in choices:
-            raise ValueError(f"tif_attention {self.attention!r} is none of {', '.join(choices)}")
         if self.max_tokens < 1:
             raise ValueError(f"max_tokens must be at least 1, got {self.max_tokens}")
 
@@ -74,9 +73,11 @@ class SummaryAttention(nn.Module):
         """Attend to the whole grid, or to at most `most` means over its parts."""
         seen = tokens if most is None else pooled(tokens, most)
         seen = torch.cat([summary[:, None], seen.flatten(1, 3)], dim=1)
-        of_queries, of_others = self.qkv.weight.split([self.inner, 2 * self.inner])
+        of_queries, of_others = self.qkv.weight[: self.inner], self.qkv.weight[self.inner :]
         q = rearrange(
-            functional.linear(tokens.flatten(1, 3), of_queries), "b n (h d) -> b h n d", h=self.heads
+            functional.linear(tokens.flatten(1, 3), of_queries),
+            "b n (h d) -> b h n d",
+            h=self.heads,
         )
         k, v = rearrange(
             functional.linear(seen, of_others), "b n (t h d) -> t b h n d", t=2, h=self.heads
@@ -89,9 +90,7 @@ class SummaryAttention(nn.Module):
         batch, i, j, k, _ = tokens.shape
         windows = cut(batch, (i, j, k), self.options.window, (0, 0, 0), tokens.device)
         slots = partition(self.qkv(tokens.flatten(0, 3)), windows)
-        slots = rearrange(
-            slots, "(w n) (t h d) -> t w h n d", n=windows.tokens, t=3, h=self.heads
-        )
+        slots = rearrange(slots, "(w n) (t h d) -> t w h n d", n=windows.tokens, t=3, h=self.heads)
         q, keys, values = slots
         of_summary = functional.linear(summary, self.qkv.weight[self.inner :])
         # The cases of a batch lie next to each other, window by window.
@@ -165,10 +164,37 @@ class InteractiveFusion(nn.Module):
         self,
         fine: Float[Tensor, "batch i j k many"],
         coarse: Float[Tensor, "batch less_i less_j less_k few"],
-    ) -> tuple[
-        Float[Tensor, "batch i j k many"], Float[Tensor, "batch less_i less_j less_k few"]
-    ]:
+    ) -> tuple[Float[Tensor, "batch i j k many"], Float[Tensor, "batch less_i less_j less_k few"]]:
         """Return both grids, each with what it learned of the other."""
         of_fine = self.fine_to_coarse(self.fine_norm(fine).mean((1, 2, 3)))
         of_coarse = self.coarse_to_fine(self.coarse_norm(coarse).mean((1, 2, 3)))
         return self.fine(fine, of_coarse), self.coarse(coarse, of_fine)
+
+
+class Fusion(nn.Module):
+    """The two encoders' tokens of one scale, after their exchange, as one grid of features."""
+
+    def __init__(
+        self,
+        features: int,
+        coarse_features: int,
+        *,
+        ratio: Stride,
+        fusion: FusionOptions,
+        options: DecoderOptions,
+    ) -> None:
+        super().__init__()
+        self.ratio = ratio
+        self.upsampling = options.upsampling
+        self.exchange = InteractiveFusion(features, coarse_features, options=fusion)
+        self.merge = DoubleConvolution(features + coarse_features, features, kernel=options.kernel)
+
+    def forward(
+        self,
+        fine: Float[Tensor, "batch i j k many"],
+        coarse: Float[Tensor, "batch less_i less_j less_k few"],
+    ) -> Float[Tensor, "batch many i j k"]:
+        """Return features on the fine grid."""
+        fine, coarse = (t.permute(0, 4, 1, 2, 3) for t in self.exchange(fine, coarse))
+        merged: Tensor = self.merge(fine, refine(coarse, self.ratio, fine, self.upsampling))
+        return merged

@@ -58,9 +58,8 @@ class SwinEncoder(nn.Module):
             tokens = after_embedding(tokens)
         scales = []
         for stage, norm in zip(self.layers, self.norms, strict=True):
-            tokens = stage.attend(tokens)
-            scales.append(norm(tokens))
-            tokens = stage.downsample(tokens)
+            attended, tokens = stage(tokens)
+            scales.append(norm(attended))
         return scales
 
 

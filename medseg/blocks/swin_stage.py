@@ -62,16 +62,40 @@ class SwinStage(nn.Module):
             else nn.Identity()
         )
 
-    def forward(self, tokens: Tokens) -> Float[Tensor, "batch less_i less_j less_k more"]:
-        """Transform the tokens, then merge them."""
-        merged: Tensor = self.downsample(self.attend(tokens))
-        return merged
-
-    def attend(self, tokens: Tokens) -> Tokens:
-        """Transform the tokens, on the grid that they are on."""
+    def forward(
+        self, tokens: Tokens
+    ) -> tuple[Tokens, Float[Tensor, "batch less_i less_j less_k more"]]:
+        """Return the transformed tokens, and these merged."""
         for block in self.blocks:
             if self.checkpointing and torch.is_grad_enabled():
                 tokens = checkpoint(block, tokens, use_reentrant=False)
             else:
                 tokens = block(tokens)
-        return tokens
+        return tokens, self.downsample(tokens)
+
+
+def check_stages(stages: int, **options: Sequence[object]) -> None:
+    """Refuse options that do not have one entry for each stage.
+
+    Raises:
+        ValueError: One has fewer or more.
+    """
+    for name, entries in options.items():
+        if len(entries) != stages:
+            raise ValueError(
+                f"{name} need {stages} entries, one for each stage, got {len(entries)}"
+            )
+
+
+def check_heads(features: int, heads: Sequence[int], name: str = "heads") -> None:
+    """Refuse heads that do not divide the features of their stage, which double with each.
+
+    Raises:
+        ValueError: Some do not.
+    """
+    for stage, count in enumerate(heads):
+        if features * 2**stage % count:
+            raise ValueError(
+                f"{count} {name} do not divide the {features * 2**stage} features of stage "
+                f"{stage + 1}; choose features and {name} that do, such as 24 and (3, 6, 12, 24)"
+            )

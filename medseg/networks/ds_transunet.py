@@ -10,32 +10,21 @@ own grid and are not rectified; as many features are normalised together as divi
 `published` has what is published; weights for it give the same logits.
 """
 
-import itertools
-import math
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medseg.blocks.convolution import (
-    BiasedConvolution,
-    ConvolutionUp,
-    DecoderOptions,
-    DoubleConvolution,
-    Joined,
-    Mode,
-    NormalizedConvolution,
-    refine,
-)
+from medseg.blocks.convolution import ConvolutionUp, DecoderOptions, Mode, ShallowSkips, refine
 from medseg.blocks.head import Head
-from medseg.blocks.interactive_fusion import FusionOptions, InteractiveFusion, TifAttention
-from medseg.blocks.patch import PatchEmbedding, Stride, per_axis
-from medseg.blocks.residual import Features
+from medseg.blocks.interactive_fusion import Fusion, FusionOptions, TifAttention
+from medseg.blocks.patch import halvings, per_axis, product
 from medseg.blocks.swin_encoder import Embedded, SwinEncoder
-from medseg.blocks.swin_stage import StageOptions, SwinStage
+from medseg.blocks.swin_stage import StageOptions, check_heads, check_stages
+from medseg.blocks.swin_up import SwinUp
 from medseg.blocks.window_attention import ClippedBias
 from medseg.weights import Rename, Source
 
@@ -50,91 +39,6 @@ LARGE = 80
 
 FEW = 4
 """Tokens along an axis below which they are not merged."""
-
-
-class Fusion(nn.Module):
-    """The two encoders' tokens of one scale, after their exchange, as one grid of features."""
-
-    def __init__(
-        self,
-        features: int,
-        coarse_features: int,
-        *,
-        ratio: Stride,
-        fusion: FusionOptions,
-        options: DecoderOptions,
-    ) -> None:
-        super().__init__()
-        self.ratio = ratio
-        self.upsampling = options.upsampling
-        self.exchange = InteractiveFusion(features, coarse_features, options=fusion)
-        self.merge = DoubleConvolution(features + coarse_features, features, kernel=options.kernel)
-
-    def forward(
-        self,
-        fine: Float[Tensor, "batch i j k many"],
-        coarse: Float[Tensor, "batch less_i less_j less_k few"],
-    ) -> Float[Tensor, "batch many i j k"]:
-        """Return features on the fine grid."""
-        fine, coarse = (t.permute(0, 4, 1, 2, 3) for t in self.exchange(fine, coarse))
-        merged: Tensor = self.merge(fine, refine(coarse, self.ratio, fine, self.upsampling))
-        return merged
-
-
-class SwinUp(nn.Module):
-    """Refine a coarse grid, let it attend in windows, and join the features of the encoders."""
-
-    def __init__(
-        self,
-        features: int,
-        *,
-        heads: int,
-        stride: Stride,
-        drop_path: float,
-        options: DecoderOptions,
-        attention: StageOptions,
-    ) -> None:
-        super().__init__()
-        half, quarter = features // 2, features // 4
-        self.stride = stride
-        self.upsampling = options.upsampling
-        self.up = NormalizedConvolution(features, half, kernel=options.kernel)
-        self.attention = SwinStage(
-            half, heads=heads, stride=None, drop_path=[0.0, drop_path], options=attention
-        )
-        self.of_low = BiasedConvolution(half, quarter, kernel=1, rectified=True)
-        self.of_skip = BiasedConvolution(half, quarter, kernel=1, rectified=True)
-        self.join = BiasedConvolution(half, half, kernel=options.kernel, rectified=True)
-
-    def forward(self, low: Features, skip: Joined) -> Joined:
-        """Return features on the grid of `skip`."""
-        x = self.up(refine(low, self.stride, skip, self.upsampling))
-        x = self.attention(x.permute(0, 2, 3, 4, 1)).permute(0, 4, 1, 2, 3)
-        joined: Tensor = self.join(self.of_skip(skip), self.of_low(x))
-        return joined
-
-
-class ShallowSkips(nn.Module):
-    """Convolutions of the image itself, at each scale finer than the tokens; finest first."""
-
-    def __init__(
-        self, in_channels: int, features: int, *, strides: Sequence[Stride], kernel: int | Stride
-    ) -> None:
-        super().__init__()
-        self.strides = strides[:-1]
-        widths = [features // 2 ** (len(strides) - n) for n in range(len(strides))]
-        self.first = BiasedConvolution(in_channels, widths[0], kernel=1)
-        self.others = nn.ModuleList(
-            DoubleConvolution(a, b, kernel=kernel) for a, b in itertools.pairwise(widths)
-        )
-
-    def forward(self, image: Features) -> list[Tensor]:
-        """Return the features of each scale."""
-        scales = [self.first(image)]
-        for stride, convolution in zip(self.strides, self.others, strict=True):
-            smaller = functional.max_pool3d(scales[-1], stride, stride, ceil_mode=True)
-            scales.append(convolution(smaller))
-        return scales
 
 
 class DSTransUNet(nn.Module):
@@ -217,9 +121,16 @@ class DSTransUNet(nn.Module):
         patch, ratio = per_axis(patch_embedding), per_axis(coarse_ratio)
         steps = [per_axis(stride) for stride in strides]
         finer = halvings(patch)
-        check(features, depths, heads, "")
-        check(coarse_features, coarse_depths, coarse_heads, "coarse_")
-        check_decoder(features, steps, decoder_heads, halved=len(finer))
+        check_choice("tif_attention", tif_attention, TifAttention)
+        check_choice("clipped_bias", clipped_bias, ClippedBias)
+        check_choice("upsampling", upsampling, Mode)
+        check_choice("auxiliary_logits", auxiliary_logits, AuxiliaryLogits)
+        check_stages(STAGES, depths=depths, heads=heads)
+        check_stages(STAGES, coarse_depths=coarse_depths, coarse_heads=coarse_heads)
+        check_stages(STAGES - 1, strides=strides, decoder_heads=decoder_heads)
+        check_heads(features, heads)
+        check_heads(coarse_features, coarse_heads, "coarse_heads")
+        check_heads(features, decoder_heads, "decoder_heads")
         attention = StageOptions(
             window=per_axis(window),
             merging="monai",
@@ -275,18 +186,14 @@ class DSTransUNet(nn.Module):
         self.middle_head = Head(f, out_channels)
         self.deepest_head = Head(f * 2 ** (STAGES - 1), out_channels)
 
-    def encode(
-        self, image: Image, *, after_embedding: Embedded | None = None
-    ) -> list[Tensor]:
+    def encode(self, image: Image, *, after_embedding: Embedded | None = None) -> list[Tensor]:
         """Return the fused features of both encoders by scale, finest first.
 
         The hook is called with the tokens of the fine encoder, then with those of the coarse one.
         """
         fine = self.fine(image, after_embedding)
         coarse = self.coarse(image, after_embedding)
-        return [
-            fusion(f, c) for fusion, f, c in zip(self.fusions, fine, coarse, strict=True)
-        ]
+        return [fusion(f, c) for fusion, f, c in zip(self.fusions, fine, coarse, strict=True)]
 
     def forward(self, image: Image) -> Logits:
         """Return logits on the grid of the image."""
@@ -320,71 +227,14 @@ class DSTransUNet(nn.Module):
         return logits.contiguous()
 
 
-def product(*strides: Stride) -> Stride:
-    """Multiply strides along each axis."""
-    i, j, k = (math.prod(along) for along in zip(*strides, strict=True))
-    return i, j, k
-
-
-def halvings(patch: Stride) -> list[Stride]:
-    """Divide a patch into strides of at most 2, finest first; a short axis is halved late.
+def check_choice(name: str, value: str, choices: object) -> None:
+    """Refuse a value of the option `name` that is none of a Literal's.
 
     Raises:
-        ValueError: It is not a power of 2 along each axis.
+        ValueError: It is none of them.
     """
-    if any(p < 1 or p & (p - 1) for p in patch) or max(patch) == 1:
-        raise ValueError(
-            f"patch_embedding must be powers of 2 with one above 1, such as (1, 4, 4), got {patch}"
-        )
-    times = [p.bit_length() - 1 for p in patch]
-    most = max(times)
-    i, j, k = ([2 if most - n <= t else 1 for n in range(most)] for t in times)
-    return list(zip(i, j, k, strict=True))
-
-
-def check(features: int, depths: Sequence[int], heads: Sequence[int], prefix: str) -> None:
-    """Refuse options that make no encoder; the options' names begin with `prefix`.
-
-    Raises:
-        ValueError: Some do not.
-    """
-    if not len(depths) == len(heads) == STAGES:
-        raise ValueError(
-            f"{prefix}depths and {prefix}heads need {STAGES} entries, one for each stage, "
-            f"got {len(depths)} and {len(heads)}"
-        )
-    for stage, count in enumerate(heads):
-        if features * 2**stage % count:
-            raise ValueError(
-                f"{count} {prefix}heads do not divide the {features * 2**stage} features of stage "
-                f"{stage + 1}; choose features and heads that do, such as 24 and (3, 6, 12, 24)"
-            )
-
-
-def check_decoder(
-    features: int, strides: Sequence[Stride], heads: Sequence[int], *, halved: int
-) -> None:
-    """Refuse options that make no decoder.
-
-    Raises:
-        ValueError: Some do not.
-    """
-    if not len(strides) == len(heads) == STAGES - 1:
-        raise ValueError(
-            f"strides and decoder_heads need {STAGES - 1} entries, one for each step between "
-            f"stages, got {len(strides)} and {len(heads)}"
-        )
-    if features % 2 ** max(1, halved):
-        raise ValueError(
-            f"features must be a multiple of {2 ** max(1, halved)}, for they are halved with each "
-            f"step from the patch embedding to the image, got {features}"
-        )
-    for step, count in enumerate(heads):
-        if features * 2**step % count:
-            raise ValueError(
-                f"{count} decoder_heads do not divide the {features * 2**step} features of step "
-                f"{step + 1}; choose a divisor"
-            )
+    if value not in get_args(choices):
+        raise ValueError(f"{name} {value!r} is none of {', '.join(get_args(choices))}")
 
 
 Network = DSTransUNet
@@ -393,11 +243,15 @@ Network = DSTransUNet
 def fitted(patch: tuple[int, int, int]) -> dict[str, Any]:
     """Return embedding, strides and windows that suit a training patch of `patch` voxels.
 
-    A token takes 4 voxels, of small patches 2, and fewer along an axis that would keep less than
-    12 tokens. An axis with less than 4 tokens is not merged. Windows fill the finest grid.
+    A token takes 4 voxels, of small patches 2, and less along an axis shorter than half the longest
+    that would keep fewer than 12 tokens. An axis of fewer than 4 tokens is not merged. Windows fill
+    the finest grid.
     """
     most = 4 if max(patch) >= LARGE else 2
-    embedding = tuple(max(p for p in (1, 2, 4) if p <= most and (p == 1 or n >= 12 * p)) for n in patch)
+    embedding = tuple(
+        next(p for p in (4, 2, 1) if p <= most and (2 * n >= max(patch) or n >= 12 * p or p == 1))
+        for n in patch
+    )
     tokens = [-(-n // p) for n, p in zip(patch, embedding, strict=True)]
     window = tuple(min((7, 6, 5), key=lambda w: -(-n // w) * w) for n in tokens)
     ratio = tuple(2 if n >= FEW else 1 for n in tokens)
@@ -475,49 +329,72 @@ PARTS = {
 }
 """The published names of our parts."""
 
-RULES = tuple(
-    (re.compile(pattern), ours)
-    for pattern, ours in (
-        (r"^((fine|coarse)\.norm)(?=\d)", r"\1s."),
-        (r"\.mlp\.fc(?=\d)", ".mlp.linear"),
-        (r"\.norm_s\.", ".coarse_norm."),
-        (r"\.norm_l\.", ".fine_norm."),
-        (r"\.linear_s\.", ".coarse_to_fine."),
-        (r"\.linear_l\.", ".fine_to_coarse."),
-        (r"\.transformer_s\.", ".coarse."),
-        (r"\.transformer_l\.", ".fine."),
-        (r"\.layers\.0\.0\.fn\.to_qkv\.", ".attn.qkv."),
-        (r"\.layers\.0\.0\.fn\.to_out\.0\.", ".attn.proj."),
-        (r"\.layers\.0\.([01])\.norm\.", lambda found: f".norm{int(found[1]) + 1}."),
-        (r"\.layers\.0\.1\.fn\.net\.0\.", ".mlp.linear1."),
-        (r"\.layers\.0\.1\.fn\.net\.3\.", ".mlp.linear2."),
-        (r"^(fusions\.\d\.merge)\.0\.", r"\1.first.conv.conv."),
-        (r"^(fusions\.\d\.merge)\.1\.", r"\1.first.norm."),
-        (r"^(fusions\.\d\.merge)\.3\.", r"\1.second.conv.conv."),
-        (r"^(fusions\.\d\.merge)\.4\.", r"\1.second.norm."),
-        (r"^(shallow\.others\.0)\.1\.", r"\1.first.conv.conv."),
-        (r"^(shallow\.others\.0)\.2\.", r"\1.first.norm."),
-        (r"^(shallow\.others\.0)\.4\.", r"\1.second.conv.conv."),
-        (r"^(shallow\.others\.0)\.5\.", r"\1.second.norm."),
-        (r"\.up\.layer\.", ".attention."),
-        (r"\.up(\.up)+\.1\.", ".up.conv.conv."),
-        (r"\.up(\.up)+\.2\.", ".up.norm."),
-        (r"\.up\.conv_relu\.0\.", ".of_low.conv."),
-        (r"\.conv_relu\.0\.", ".join.conv."),
-        (r"\.conv2\.0\.", ".of_skip.conv."),
-    )
-)
-"""What else is called otherwise, in the names that begin with our parts."""
+DOUBLE = ("first.conv.conv", "first.norm", "", "second.conv.conv", "second.norm")
+"""Our names of the layers of a double convolution, which are numbered there."""
+
+INSIDE = {
+    r"(?<=^fine\.)norm(?=\d)|(?<=^coarse\.)norm(?=\d)": "norms.",
+    r"(?<=\.mlp\.)fc(?=\d)": "linear",
+    r"\bnorm_s\b": "coarse_norm",
+    r"\bnorm_l\b": "fine_norm",
+    r"\blinear_s\b": "coarse_to_fine",
+    r"\blinear_l\b": "fine_to_coarse",
+    r"\btransformer_s\b": "coarse",
+    r"\btransformer_l\b": "fine",
+    r"\blayers\.0\.0\.norm\b": "norm1",
+    r"\blayers\.0\.0\.fn\.to_qkv\b": "attn.qkv",
+    r"\blayers\.0\.0\.fn\.to_out\.0\b": "attn.proj",
+    r"\blayers\.0\.1\.norm\b": "norm2",
+    r"\blayers\.0\.1\.fn\.net\.0\b": "mlp.linear1",
+    r"\blayers\.0\.1\.fn\.net\.3\b": "mlp.linear2",
+    r"\bup\.layer\b": "attention",
+    r"\bup(\.up)+\.1\b": "up.conv.conv",
+    r"\bup(\.up)+\.2\b": "up.norm",
+    r"\bup\.conv_relu\.0\b": "of_low.conv",
+    r"\bconv_relu\.0\b": "join.conv",
+    r"\bconv2\.0\b": "of_skip.conv",
+    **{rf"(?<=\.merge\.){n}\b": layer for n, layer in enumerate(DOUBLE)},
+    **{rf"(?<=^shallow\.others\.0\.){n + 1}\b": layer for n, layer in enumerate(DOUBLE)},
+}
+"""What is called otherwise inside of our parts."""
 
 
 def from_published(name: str) -> str | None:
-    """Return our name of a published weight."""
-    for theirs, ours in PARTS.items():
-        if name.startswith(f"{theirs}."):
-            name = ours + name.removeprefix(theirs)
-            break
-    else:
+    """Return our name of a weight of the published network."""
+    part = next((theirs for theirs in PARTS if name.startswith(f"{theirs}.")), None)
+    if part is None or name.endswith(".attn_mask"):
         return None
-    for pattern, replacement in RULES:
-        name = pattern.sub(replacement, name)
-    return None if name.endswith(".attn_mask") else name
+    name = PARTS[part] + name.removeprefix(part)
+    for theirs, ours in INSIDE.items():
+        name = re.sub(theirs, ours, name)
+    return name
+
+
+def into(encoder: str) -> Rename:
+    """Return how an encoder calls the weights of a Swin transformer that classifies images.
+
+    The patches of the coarse encoder are larger, hence it has no use for the map of theirs.
+    """
+    kept = r"(patch_embed|layers)\." if encoder == "fine" else r"(patch_embed\.norm|layers)\."
+
+    def rename(name: str) -> str | None:
+        if not re.match(kept, name) or name.endswith(".attn_mask"):
+            return None
+        return f"{encoder}.{name}".replace(".mlp.fc", ".mlp.linear")
+
+    return rename
+
+
+SOURCES = {
+    "published": Source(what="DS-TransUNet of its authors", rename=from_published),
+    "swin_b": Source(
+        what="Swin transformer of images (Swin-B for 128 features, Swin-T for 96), fine encoder",
+        rename=into("fine"),
+        part=r"fine\.(patch_embed|layers)\.",
+    ),
+    "swin_t": Source(
+        what="Swin transformer of images (Swin-T for 96 features), coarse encoder",
+        rename=into("coarse"),
+        part=r"coarse\.layers\.",
+    ),
+}

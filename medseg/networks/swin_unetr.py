@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medseg.blocks.head import Head
-from medseg.blocks.patch import Merging, PatchEmbedding, Stride, per_axis
+from medseg.blocks.patch import Merging, PatchEmbedding, PatchMerging, Stride, per_axis
 from medseg.blocks.residual import ResidualUnit, UpBlock
-from medseg.blocks.swin_stage import StageOptions, SwinStage
+from medseg.blocks.swin_stage import StageOptions, SwinStage, check_heads, check_stages
 from medseg.blocks.window_attention import ClippedBias
 from medseg.weights import Source
 
@@ -76,7 +76,7 @@ class SwinTransformer(nn.Module):
             if self.use_v2:
                 unit = self.get_submodule(f"layers{n}c.0")
                 tokens = unit(tokens.permute(0, 4, 1, 2, 3)).permute(0, 2, 3, 4, 1)
-            tokens = self.get_submodule(f"layers{n}.0")(tokens)
+            _, tokens = self.get_submodule(f"layers{n}.0")(tokens)
             scales.append(tokens)
         return [functional.layer_norm(t, t.shape[-1:]).permute(0, 4, 1, 2, 3) for t in scales]
 
@@ -136,7 +136,8 @@ class SwinUNETR(nn.Module):
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        check(features, depths, heads, strides)
+        check_stages(STAGES, depths=depths, heads=heads, strides=strides)
+        check_heads(features, heads)
         f = features
         steps = [per_axis(patch_embedding), *map(per_axis, strides)]
         self.swinViT = SwinTransformer(
@@ -184,30 +185,6 @@ class SwinUNETR(nn.Module):
         x = self.decoder3(x, self.encoder3(h1))
         x = self.decoder2(x, self.encoder2(h0))
         return self.out(self.decoder1(x, self.encoder1(image))).contiguous()
-
-
-def check(
-    features: int,
-    depths: Sequence[int],
-    heads: Sequence[int],
-    strides: Sequence[int | Sequence[int]],
-) -> None:
-    """Refuse options that make no network.
-
-    Raises:
-        ValueError: Some do not.
-    """
-    if not len(depths) == len(heads) == len(strides) == STAGES:
-        raise ValueError(
-            f"depths, heads and strides need {STAGES} entries, one for each stage, "
-            f"got {len(depths)}, {len(heads)} and {len(strides)}"
-        )
-    for stage, count in enumerate(heads):
-        if features * 2**stage % count:
-            raise ValueError(
-                f"{count} heads do not divide the {features * 2**stage} features of stage "
-                f"{stage + 1}; choose features and heads that do, such as 24 and (3, 6, 12, 24)"
-            )
 
 
 Network = SwinUNETR
