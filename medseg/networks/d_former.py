@@ -16,7 +16,6 @@ import functools
 import itertools
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, get_args
 
 import torch
@@ -24,11 +23,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from medseg.blocks.group_attention import GroupAttention, ShortGrid
+from medseg.blocks.group_attention import ShortGrid
+from medseg.blocks.group_stage import GroupOptions, GroupStage, calm_branches
 from medseg.blocks.patch import PatchEmbedding, PatchMerging, per_axis
 from medseg.blocks.patch_expanding import ExpandingHead, Joining, PatchExpanding
-from medseg.blocks.position_encoding import PositionEncoding
-from medseg.blocks.swin import AttentionBlock
 from medseg.blocks.token_groups import fitting
 from medseg.blocks.windows import Grid
 from medseg.weights import Source
@@ -39,48 +37,6 @@ Embedded = Callable[[Tensor], Tensor]
 
 STAGES = 4
 HEADS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class StageOptions:
-    """What all stages share."""
-
-    group: Grid
-    short_grid: ShortGrid
-    checkpointing: bool
-
-
-class Stage(nn.Module):
-    """A position encoding, then blocks of attention, local and global in turn."""
-
-    def __init__(
-        self, features: int, *, heads: int, drop_path: Sequence[float], options: StageOptions
-    ) -> None:
-        super().__init__()
-        self.checkpointing = options.checkpointing
-        self.position = PositionEncoding(features)
-        self.blocks = nn.ModuleList()
-        for number, probability in enumerate(drop_path):
-            attention = GroupAttention(
-                features,
-                heads=heads,
-                size=options.group,
-                scope="global" if number % 2 else "local",
-                short_grid=options.short_grid,
-            )
-            self.blocks.append(
-                AttentionBlock(features, attention, drop_path=probability, dropout=0.0)
-            )
-
-    def forward(self, tokens: Tokens) -> Tokens:
-        """Transform the tokens."""
-        tokens = self.position(tokens)
-        for block in self.blocks:
-            if self.checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, use_reentrant=False)
-            else:
-                tokens = block(tokens)
-        return tokens
 
 
 class DFormer(nn.Module):
@@ -146,7 +102,7 @@ class DFormer(nn.Module):
         self.strides = [per_axis(stride) for stride in strides]
         patch = per_axis(patch_embedding)
         widths = [features * 2**n for n in range(STAGES)]
-        options = StageOptions(per_axis(group), short_grid, checkpointing)
+        options = GroupOptions(per_axis(group), short_grid, checkpointing)
         stages = [
             {"features": width, "heads": count, "drop_path": rates, "options": options}
             for width, count, rates in zip(
@@ -154,7 +110,7 @@ class DFormer(nn.Module):
             )
         ]
         self.patch_embed = PatchEmbedding(in_channels, features, stride=patch, normalized=True)
-        self.encoder = nn.ModuleList(Stage(**stage) for stage in stages)
+        self.encoder = nn.ModuleList(GroupStage(**stage) for stage in stages)
         self.mergings = nn.ModuleList(
             PatchMerging(width, stride=stride, order="monai_v2")
             for width, stride in zip(widths, self.strides, strict=False)
@@ -166,7 +122,7 @@ class DFormer(nn.Module):
             for width, stride in zip(widths, self.strides, strict=False)
         )
         self.joinings = nn.ModuleList(Joining(width) for width in widths[:-1])
-        self.decoder = nn.ModuleList(Stage(**stage) for stage in stages[:-1])
+        self.decoder = nn.ModuleList(GroupStage(**stage) for stage in stages[:-1])
         self.decoder_norm = nn.LayerNorm(features)
         self.heads = nn.ModuleList(
             ExpandingHead(width, out_channels, patch=patch, bias=head_bias)
@@ -238,18 +194,6 @@ class DFormer(nn.Module):
             return checkpoint(head, tokens, grid, use_reentrant=False)
         logits: Tensor = head(tokens, grid)
         return logits
-
-
-@torch.no_grad()
-def calm_branches(stages: Sequence[nn.Module]) -> None:
-    """Let what the blocks add begin small, as in GPT-2, so that high learning rates do no harm.
-
-    Source: Radford et al. 2019, Language models are unsupervised multitask learners, section 2.3
-    """
-    blocks = [m for stage in stages for m in stage.modules() if isinstance(m, AttentionBlock)]
-    for block in blocks:
-        for name in ("attn.proj", "mlp.linear2"):
-            block.get_parameter(f"{name}.weight").mul_((2 * len(blocks)) ** -0.5)
 
 
 def check(
