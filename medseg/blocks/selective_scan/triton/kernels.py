@@ -196,26 +196,40 @@ def scan_chunk_back(
 
 @triton.jit
 @no_type_check
-def state_back(step, later, driven, of_driven, rate, state, of_last, STEPS: tl.constexpr):
-    """Return one state, its gradient and that of its exponent.
+def state_back(step, later, drive, entered, of_out, rate, before, behind, B, C, mask):
+    """Return one state, its gradient, that of its exponent, and its B.
 
     Args:
         step: Δ.
         later: Δ of the next step, 0 for the last.
-        driven: What enters the state.
-        of_driven: What enters its gradient.
+        drive: Δu.
+        entered: Δu of the step before, 0 for the first.
+        of_out: The gradient of y.
         rate: Of the state.
-        state: The state before the chunk.
-        of_last: What comes back from behind the chunk.
-        STEPS: Of the chunk.
+        before: The state before the chunk at its first step, elsewhere 0.
+        behind: The gradient from behind the chunk at its last step, elsewhere 0.
+        B: Where that of this state begins.
+        C: Where that of this state begins.
+        mask: Which steps there are.
     """
-    t = tl.arange(0, STEPS)[None, :]
+    into = tl.load(B, mask=mask, other=0).to(tl.float32)[None, :]
+    from_ = tl.load(C, mask=mask, other=0).to(tl.float32)[None, :]
+    # What was the state before is scanned for; the difference of h and what enters it would be
+    # noise where little of the state is left.
+    last = mask & (tl.arange(0, mask.shape[0]) > 0)
+    earlier = tl.load(B - 1, mask=last, other=0).to(tl.float32)[None, :]
     decay = tl.exp2(step * rate)
-    added = driven + tl.where(t == 0, decay * state[:, None], 0)
-    _, h = tl.associative_scan((decay, added), 1, compose)
-    added = of_driven + tl.where(t == STEPS - 1, of_last[:, None], 0)
+    _, decayed = tl.associative_scan((decay, decay * (entered * earlier + before)), 1, compose)
+    added = of_out * from_ + behind
     _, of_h = tl.associative_scan((tl.exp2(later * rate), added), 1, compose, reverse=True)
-    return h, of_h, of_h * (h - driven)  # h - driven is the state before, decayed
+    return decayed + drive * into, of_h, of_h * decayed, into
+
+
+@triton.jit
+@no_type_check
+def load_tile(pointer, places, mask):
+    """Load a tile in float32; 0 where masked."""
+    return tl.load(pointer + places, mask=mask, other=0).to(tl.float32)
 
 
 @triton.jit
@@ -228,31 +242,34 @@ def tile_back(
 ):  # fmt: skip
     """Compute the gradients of some channels of a chunk."""
     _, channel, there = channels_of(tile, channels, groups, BLOCK)
-    t = chunk * STEPS + tl.arange(0, STEPS)
+    inside, t = tl.arange(0, STEPS), chunk * STEPS + tl.arange(0, STEPS)
+    here = t < length
     places = (sample * channels + channel)[:, None] * length + t[None, :]
-    mask = there[:, None] & (t < length)[None, :]
-    ahead = mask & ((tl.arange(0, STEPS) < STEPS - 1) & (t + 1 < length))[None, :]
+    mask = there[:, None] & here[None, :]
+    ahead = mask & ((inside < STEPS - 1) & (t + 1 < length))[None, :]
+    back = mask & (inside > 0)[None, :]
     step, slope = load_step(delta, bias + channel, there, places, mask, CURVED)
     later, _ = load_step(delta, bias + channel, there, places + 1, ahead, CURVED)
-    value = tl.load(u + places, mask=mask, other=0).to(tl.float32)
-    of_out = tl.load(of_y + places, mask=mask, other=0).to(tl.float32)
+    entered, _ = load_step(delta, bias + channel, there, places - 1, back, CURVED)
+    entered *= load_tile(u, places - 1, back)
+    value, of_out = load_tile(u, places, mask), load_tile(of_y, places, mask)
     of_drive, of_step = tl.zeros_like(step), tl.zeros_like(step)
     kept = (sample * tl.num_programs(0) + chunk) * channels + channel
     for n in range(states):
         rate = tl.load(rates + channel * states + n, mask=there, other=0)[:, None]
-        into = tl.load(B + n * length + t, mask=t < length, other=0).to(tl.float32)
-        from_ = tl.load(C + n * length + t, mask=t < length, other=0).to(tl.float32)
-        state = tl.load(boundary + kept * states + n, mask=there, other=0)
-        of_last = tl.load(of_boundary + kept * states + n, mask=there, other=0)
-        driven, of_driven = step * value * into[None, :], of_out * from_[None, :]
-        h, of_h, of_exponent = state_back(
-            step, later, driven, of_driven, rate, state, of_last, STEPS
-        )
-        of_drive += of_h * into[None, :]
+        before = tl.load(boundary + kept * states + n, mask=there, other=0)[:, None]
+        behind = tl.load(of_boundary + kept * states + n, mask=there, other=0)[:, None]
+        h, of_h, of_exponent, into = state_back(
+            step, later, step * value, entered, of_out, rate,
+            tl.where(inside[None, :] == 0, before, 0),
+            tl.where(inside[None, :] == STEPS - 1, behind, 0),
+            B + n * length + t, C + n * length + t, here,
+        )  # fmt: skip
+        of_drive += of_h * into
         of_step += of_exponent * (rate * LN_2)
         tl.store(of_rates + kept * states + n, tl.sum(of_exponent * step, 1), mask=there)
-        add(of_B + n * length + t, tl.sum(of_h * step * value, 0), t < length)
-        add(of_C + n * length + t, tl.sum(of_out * h, 0), t < length)
+        add(of_B + n * length + t, tl.sum(of_h * step * value, 0), here)
+        add(of_C + n * length + t, tl.sum(of_out * h, 0), here)
     of_raw = tl.where(mask, (of_step + of_drive * value) * slope, 0)
     weight = tl.load(D + channel, mask=there, other=0)[:, None]
     tl.store(of_u + places, of_drive * step + weight * of_out, mask=mask)

@@ -40,7 +40,7 @@ def test_interpreted_kernels_compute_what_is_defined():
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "18 passed" in done.stdout, done.stdout
+    assert "13 passed" in done.stdout, done.stdout
 
 
 @needs_triton
@@ -59,7 +59,8 @@ def test_without_triton_it_says_what_to_install(make, monkeypatch):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_kernels_compile_for_a_gpu_that_is_not_there(dtype):
     from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource, compile as compile_for
+    from triton.compiler import ASTSource
+    from triton.compiler import compile as compile_for
 
     from medseg.blocks.selective_scan.triton import kernels
 
