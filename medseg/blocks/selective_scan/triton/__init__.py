@@ -20,6 +20,7 @@ Sequences = Float[Tensor, "batch channels length"]
 Shared = Float[Tensor, "batch groups states length"]
 PerChannel = Float[Tensor, " channels"]
 Seven = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+Shape = tuple[int | torch.SymInt, ...]  # what is exported may leave its sizes open
 
 LOG2_E = 1.4426950408889634
 STEPS = 256
@@ -64,7 +65,9 @@ def scan(
     """Scan with kernels that are compiled when they are first called."""
     D, delta_bias = (u.new_zeros(u.shape[1]) if t is None else t for t in (D, delta_bias))
     given = (u, delta, A.float() * LOG2_E, B, C, D.float(), delta_bias.float())
-    y, _ = _scan(*(t.contiguous() for t in given), delta_softplus)
+    # Triton launches where torch is, not where its tensors are.
+    with torch.cuda.device_of(u):  # type: ignore[no-untyped-call]  # torch gives it no types
+        y, _ = _scan(*(t.contiguous() for t in given), delta_softplus)
     return y
 
 
@@ -195,7 +198,7 @@ def _sizes(u: Tensor, shared: Tensor) -> tuple[int, int, int, int]:
     return u.shape[1], shared.shape[2], u.shape[2], shared.shape[1]
 
 
-def _shape_of_boundary(u: Tensor, rates: Tensor) -> tuple[int, ...]:
+def _shape_of_boundary(u: Tensor, rates: Tensor) -> Shape:
     """Say how many states are kept."""
     batch, _, length = u.shape
     return batch, -(-length // STEPS), *rates.shape
