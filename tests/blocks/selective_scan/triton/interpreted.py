@@ -12,7 +12,7 @@ from medseg.blocks.selective_scan import triton as backend
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Cut into small pieces: what is interpreted is slow."""
-    for name, size in {"STEPS": 8, "BLOCK": 2, "CHUNKS_AT_ONCE": 4, "PROGRAMS": 4}.items():
+    for name, size in {"STEPS": 16, "BLOCK": 4, "CHUNKS_AT_ONCE": 2, "PROGRAMS": 8}.items():
         monkeypatch.setattr(backend, name, size)
 
 
@@ -28,7 +28,7 @@ def test_sixteen_states(make, agrees):
 
 @pytest.mark.parametrize("groups", [1, 5])
 def test_groups_have_a_B_and_a_C_each(make, agrees, groups):  # noqa: N802  the paper's letters
-    agrees("triton", make(2, 5, 18, 2, groups))
+    agrees("triton", make(2, 10, 18, 2, groups))
 
 
 def test_without_what_is_optional(make, positive, agrees):
