@@ -41,9 +41,9 @@ class Setting:
 
 
 SETTINGS = [
-    Setting(4096, 192, 16, repeats=1),
-    Setting(32768, 96, 16, repeats=1),
-    Setting(32768, 192, 1, repeats=1),
+    Setting(4096, 192, 16, repeats=3),
+    Setting(32768, 96, 16, repeats=3),
+    Setting(32768, 192, 1, repeats=3),
 ]
 
 
