@@ -5,6 +5,7 @@ Differs from the reference code: three dimensions, any stride along each axis.
 """
 
 import itertools
+from collections.abc import Sequence
 from typing import Literal
 
 from einops import rearrange
@@ -18,12 +19,15 @@ Merging = Literal["monai", "monai_v2", "legacy"]
 
 
 class PatchEmbedding(nn.Module):
-    """One token for each patch of voxels: a linear map of all its values."""
+    """One token for each patch of voxels: a linear map of all its values, perhaps normalised."""
 
-    def __init__(self, in_channels: int, features: int, *, stride: Stride) -> None:
+    def __init__(
+        self, in_channels: int, features: int, *, stride: Stride, normalized: bool = False
+    ) -> None:
         super().__init__()
         self.stride = stride
         self.proj = nn.Conv3d(in_channels, features, stride, stride)
+        self.norm = nn.LayerNorm(features) if normalized else nn.Identity()
 
     def forward(self, image: Float[Tensor, "batch channels x y z"]) -> Tokens:
         """Embed; an image that the stride does not divide is filled with zeros at its end."""
@@ -31,7 +35,10 @@ class PatchEmbedding(nn.Module):
         i, j, k = image.shape[2:]
         filled = functional.pad(image, (0, -k % r, 0, -j % q, 0, -i % p))
         patches = rearrange(filled, "b c (i p) (j q) (k r) -> b i j k (c p q r)", p=p, q=q, r=r)
-        return functional.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+        tokens: Tensor = self.norm(
+            functional.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+        )
+        return tokens
 
 
 class PatchMerging(nn.Module):
@@ -80,3 +87,9 @@ def neighbours(stride: Stride, order: Merging) -> list[Stride]:
     if stride != (2, 2, 2):
         raise ValueError(f"merging 'legacy' needs stride (2, 2, 2), got {stride}; use 'monai'")
     return [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (0, 1, 0), (0, 0, 1), (1, 1, 1)]
+
+
+def per_axis(value: int | Sequence[int]) -> tuple[int, int, int]:
+    """Repeat one number for each axis; three stay as they are."""
+    i, j, k = (value,) * 3 if isinstance(value, int) else value
+    return i, j, k
