@@ -55,7 +55,8 @@ def merge(
     both = there + back.flip(-1)
     parts = []
     for n, order in enumerate(orders):
-        way = both[:, n].unflatten(-1, [grid[axis] for axis in order])
+        way = both[:, n]
+        way = way.view(*way.shape[:2], *(grid[axis] for axis in order))
         parts.append(way.permute(0, 1, *(2 + order.index(axis) for axis in range(3))))
     total = parts[0]
     for part in parts[1:]:

@@ -1,7 +1,7 @@
 """The visual state-space block: tokens mixed by selective scans along several directions.
 
-Source: Liu et al. 2024, VMamba (its first version), https://arxiv.org/abs/2401.10166; Gu & Dao 2023,
-Mamba, https://arxiv.org/abs/2312.00752
+Source: Liu et al. 2024, VMamba, the first version, https://arxiv.org/abs/2401.10166; Gu & Dao
+2023, Mamba, https://arxiv.org/abs/2312.00752
 Differs from the reference code: three dimensions, any directions; what depends on a token alone is
 computed before the grid is read in several directions.
 """
@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from medseg.blocks import cross_scan
 from medseg.blocks.depthwise import DepthwiseConvolution
@@ -21,6 +23,9 @@ from medseg.blocks.selective_scan import selective_scan
 from medseg.blocks.swin import DropPath
 
 Tokens = Float[Tensor, "batch i j k features"]
+
+BY_DIRECTION = ("x_proj_weight", "dt_projs_weight", "dt_projs_bias", "A_logs", "Ds")
+"""Parameters that hold a part for each direction, in the order of the directions."""
 
 STEP_RANGE = (1e-3, 0.1)
 """Between these the step sizes of the channels begin, evenly on a logarithmic scale."""
@@ -53,7 +58,7 @@ class StateSpace(nn.Module):
     def __init__(self, features: int, options: StateSpaceOptions) -> None:
         super().__init__()
         self.orders = cross_scan.parse(options.scan_orders)
-        directions = 2 * len(self.orders)
+        self.directions = directions = 2 * len(self.orders)
         channels = options.expand * features
         rank = options.step_rank or -(-features // 16)
         self.states = options.states
@@ -70,8 +75,6 @@ class StateSpace(nn.Module):
         self.Ds = nn.Parameter(torch.ones(directions * channels))
         self.out_norm = nn.LayerNorm(channels)
         self.out_proj = nn.Linear(channels, features, bias=False)
-        for linear in (self.in_proj, self.out_proj):
-            nn.init.trunc_normal_(linear.weight, std=0.02)
 
     def forward(self, tokens: Tokens) -> Tokens:
         """Let every token hear of those before it in each direction."""
@@ -83,37 +86,36 @@ class StateSpace(nn.Module):
         return result
 
     def scan(self, x: Float[Tensor, "batch channels i j k"]) -> Tokens:
-        """Scan in all directions at once, in float32, and add up where they meet."""
-        _, directions, channels, i, j, k = self._everywhere(x).shape
+        """Scan in all directions at once, in float32 or better, and add up where they meet."""
+        wide = torch.promote_types(x.dtype, torch.float32)
         parameters = functional.linear(x.permute(0, 2, 3, 4, 1), self.x_proj_weight.flatten(0, 1))
-        parameters = parameters.unflatten(-1, (directions, -1)).permute(0, 4, 5, 1, 2, 3)
-        read = cross_scan.unroll(parameters, self.orders)
+        by_direction = rearrange(parameters, "b i j k (d c) -> b d c i j k", d=self.directions)
+        read = cross_scan.unroll(by_direction, self.orders)
         rank = read.shape[2] - 2 * self.states
-        steps, enters, leaves = read.split([rank, self.states, self.states], dim=2)
+        steps, enters, leaves = torch.split(read, [rank, self.states, self.states], dim=2)
         delta = self.dt_projs_weight.to(read.dtype) @ steps
-        sequences = cross_scan.unroll(self._everywhere(x), self.orders).float()
+        everywhere = x[:, None].expand(-1, self.directions, -1, -1, -1, -1)
+        sequences = cross_scan.unroll(everywhere, self.orders).to(wide)
         with torch.autocast(x.device.type, enabled=False):
             scanned = selective_scan(
                 sequences.flatten(1, 2),
-                delta.float().flatten(1, 2),
-                -self.A_logs.float().exp(),
-                enters.float(),
-                leaves.float(),
-                self.Ds.float(),
-                self.dt_projs_bias.float().flatten(),
+                delta.to(wide).flatten(1, 2),
+                -self.A_logs.to(wide).exp(),
+                enters.to(wide),
+                leaves.to(wide),
+                self.Ds.to(wide),
+                self.dt_projs_bias.to(wide).flatten(),
             )
-            together = cross_scan.merge(
-                scanned.unflatten(1, (directions, channels)), self.orders, (i, j, k)
-            )
+            i, j, k = x.shape[2:]
+            together = cross_scan.merge(scanned.view(sequences.shape), self.orders, (i, j, k))
         return together.permute(0, 2, 3, 4, 1)
 
     def normalized(self, tokens: Tokens) -> Tokens:
-        """Normalise in float32: the sum of all directions may be large."""
+        """Normalise in float32 or better: the sum of all directions may be large."""
         norm = self.out_norm
+        weight, bias = norm.weight.to(tokens.dtype), norm.bias.to(tokens.dtype)
         with torch.autocast(tokens.device.type, enabled=False):
-            return functional.layer_norm(
-                tokens, norm.normalized_shape, norm.weight.float(), norm.bias.float(), norm.eps
-            )
+            return functional.layer_norm(tokens, norm.normalized_shape, weight, bias, norm.eps)
 
     def inflated(self, name: str, weight: Tensor) -> Tensor:
         """Adapt a weight of the 2D block, whose directions are rows, columns, and both reversed.
@@ -125,19 +127,14 @@ class StateSpace(nn.Module):
             ValueError: `weight` is not one of those that differ by direction.
         """
         whole = self.get_parameter(name)
-        if name not in ("x_proj_weight", "dt_projs_weight", "dt_projs_bias", "A_logs", "Ds"):
-            raise ValueError(f"{name} is the same for all directions; nothing is to be adapted")
-        of_2d = weight if len(weight) == 4 else weight.unflatten(0, (4, -1))
-        rows, columns, *reverse = of_2d.unbind()
+        if name not in BY_DIRECTION or 4 * whole.numel() != self.directions * weight.numel():
+            raise ValueError(f"{name} cannot be made from a weight of shape {tuple(weight.shape)}")
+        row, column, row_back, column_back = weight.reshape(4, -1)
         ways = []
-        for row, column in ((rows, columns), tuple(reverse)):
-            choices = {2: row, 1: column, 0: (row + column) / 2}
+        for along_k, along_j in ((row, column), (row_back, column_back)):
+            choices = {2: along_k, 1: along_j, 0: (along_k + along_j) / 2}
             ways += [choices[order[-1]] for order in self.orders]
-        return torch.stack(ways).reshape(whole.shape)
-
-    def _everywhere(self, x: Tensor) -> Float[Tensor, "batch directions channels i j k"]:
-        """View the same grid once for each direction."""
-        return x[:, None].expand(-1, 2 * len(self.orders), -1, -1, -1, -1)
+        return torch.stack(ways).view(whole.shape)
 
 
 class StateSpaceBlock(nn.Module):
@@ -152,6 +149,33 @@ class StateSpaceBlock(nn.Module):
     def forward(self, tokens: Tokens) -> Tokens:
         """Transform the tokens."""
         return tokens + self.drop_path(self.mixer(self.norm(tokens)))
+
+
+class StateSpaceStage(nn.Module):
+    """State-space blocks on one grid."""
+
+    def __init__(
+        self,
+        features: int,
+        options: StateSpaceOptions,
+        *,
+        drop_path: Sequence[float],
+        checkpointing: bool,
+    ) -> None:
+        super().__init__()
+        self.checkpointing = checkpointing
+        self.blocks = nn.ModuleList(
+            StateSpaceBlock(features, options, drop_path=probability) for probability in drop_path
+        )
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """Transform the tokens."""
+        for block in self.blocks:
+            if self.checkpointing and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, use_reentrant=False)
+            else:
+                tokens = block(tokens)
+        return tokens
 
 
 def projection(channels: int, values: int) -> Float[Tensor, "values channels"]:

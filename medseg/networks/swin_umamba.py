@@ -1,4 +1,4 @@
-"""Swin-UMamba: an encoder of visual state-space blocks, a decoder of convolutions or of such blocks.
+"""Swin-UMamba: an encoder of visual state-space blocks, a decoder of convolutions or such blocks.
 
 Source: Liu et al. 2024, Swin-UMamba, https://arxiv.org/abs/2402.03302, sections 2.2 to 2.4; its
 encoder is the first version of VMamba, Liu et al. 2024, https://arxiv.org/abs/2401.10166
@@ -17,21 +17,17 @@ from typing import Any, Literal, get_args
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
-from medseg.blocks.head import Head
+from medseg.blocks.convolution_decoder import ConvolutionDecoder
+from medseg.blocks.mamba_decoder import MambaDecoder
 from medseg.blocks.patch import PatchEmbedding, PatchMerging, Stride, per_axis
-from medseg.blocks.patch_expanding import PatchExpanding
-from medseg.blocks.residual import ResidualUnit, UpBlock
-from medseg.blocks.state_space import StateSpaceBlock, StateSpaceOptions
+from medseg.blocks.state_space import StateSpaceOptions, StateSpaceStage
 from medseg.weights import Source
 
 Embedded = Callable[[Tensor], Tensor]
 """A hook that may replace the tokens of the patch embedding, as masked pre-training does."""
 
 Features = Float[Tensor, "batch features i j k"]
-Tokens = Float[Tensor, "batch i j k features"]
 Decoder = Literal["convolution", "mamba"]
 
 STAGES = 4
@@ -42,7 +38,7 @@ class Stem(nn.Module):
 
     def __init__(self, in_channels: int, features: int, *, kernel: Stride, stride: Stride) -> None:
         super().__init__()
-        half = tuple(width // 2 for width in kernel)
+        half = per_axis([width // 2 for width in kernel])
         self.conv = nn.Conv3d(in_channels, features, kernel, stride, half)
         self.norm = nn.GroupNorm(features, features)
 
@@ -51,33 +47,6 @@ class Stem(nn.Module):
         x, norm = self.conv(image), self.norm
         # torch's module refuses grids of one voxel.
         return torch.group_norm(x, norm.num_groups, norm.weight, norm.bias, norm.eps)
-
-
-class Stage(nn.Module):
-    """State-space blocks on one grid."""
-
-    def __init__(
-        self,
-        features: int,
-        options: StateSpaceOptions,
-        *,
-        drop_path: Sequence[float],
-        checkpointing: bool,
-    ) -> None:
-        super().__init__()
-        self.checkpointing = checkpointing
-        self.blocks = nn.ModuleList(
-            StateSpaceBlock(features, options, drop_path=probability) for probability in drop_path
-        )
-
-    def forward(self, tokens: Tokens) -> Tokens:
-        """Transform the tokens."""
-        for block in self.blocks:
-            if self.checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, use_reentrant=False)
-            else:
-                tokens = block(tokens)
-        return tokens
 
 
 class Encoder(nn.Module):
@@ -101,7 +70,7 @@ class Encoder(nn.Module):
         )
         rates = iter(torch.linspace(0, drop_path, sum(depths)).tolist())
         self.layers = nn.ModuleList(
-            Stage(
+            StateSpaceStage(
                 features * 2**n,
                 options,
                 drop_path=list(itertools.islice(rates, depth)),
@@ -123,118 +92,6 @@ class Encoder(nn.Module):
         for layer, downsample in zip(list(self.layers)[1:], self.downsamples, strict=True):
             scales.append(layer(downsample(scales[-1])))
         return scales
-
-
-class ConvolutionDecoder(nn.Module):
-    """Residual convolutions, on skip connections and on the way up to the image's grid.
-
-    Args:
-        in_channels: Channels of the image.
-        scales: Features of each scale of the encoder, finest first.
-        features: Features of the image's grid and of each scale but the coarsest.
-        strides: From the image's grid to the coarsest scale.
-        kernel: Voxels of a convolution along each axis.
-        out_channels: Channels of the logits.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        scales: Sequence[int],
-        *,
-        features: Sequence[int],
-        strides: Sequence[Stride],
-        kernel: Stride,
-        out_channels: int,
-    ) -> None:
-        super().__init__()
-        self.skips = nn.ModuleList(
-            ResidualUnit(before, after, kernel=kernel)
-            for before, after in zip((in_channels, *scales[:-1]), features, strict=True)
-        )
-        self.ups = nn.ModuleList(
-            UpBlock(low, fine, stride=stride, kernel=kernel)
-            for fine, low, stride in zip(features, (*features[1:], scales[-1]), strides, strict=True)
-        )
-        self.last = ResidualUnit(features[0], features[0], kernel=kernel)
-        self.heads = nn.ModuleList(Head(count, out_channels) for count in features[:-1])
-
-    def forward(self, image: Features, scales: Sequence[Features]) -> list[Tensor]:
-        """Return the features that have a head, finest first."""
-        x = scales[-1]
-        grids = []
-        fine = (image, *scales[:-1])
-        for skip, up, source in reversed(list(zip(self.skips, self.ups, fine, strict=True))):
-            x = up(x, skip(source))
-            grids.append(x)
-        return [self.last(x), *grids[-2:0:-1]]
-
-
-class MambaDecoder(nn.Module):
-    """State-space blocks on the way up, then one expansion to the image's grid.
-
-    Args:
-        scales: Features of each scale of the encoder, finest first.
-        options: Of the state-space blocks.
-        strides: From the image's grid to the coarsest scale.
-        drop_path: Probability of leaving out the first block; it falls linearly to 0 at the last.
-        checkpointing: Compute the blocks again in the backward pass.
-        out_channels: Channels of the logits.
-    """
-
-    DEPTH = 2
-
-    def __init__(
-        self,
-        scales: Sequence[int],
-        options: StateSpaceOptions,
-        *,
-        strides: Sequence[Stride],
-        drop_path: float,
-        checkpointing: bool,
-        out_channels: int,
-    ) -> None:
-        super().__init__()
-        embedding, *merges = strides
-        rates = iter(torch.linspace(drop_path, 0, self.DEPTH * len(merges)).tolist())
-        fine, up = scales[-2::-1], merges[::-1]
-        self.stages = nn.ModuleList(
-            Stage(
-                count,
-                options,
-                drop_path=list(itertools.islice(rates, self.DEPTH)),
-                checkpointing=checkpointing,
-            )
-            for count in fine
-        )
-        self.expand_layers = nn.ModuleList(
-            PatchExpanding(2 * count, count, stride=stride)
-            for count, stride in zip(fine, up, strict=True)
-        )
-        self.expand_layers.append(PatchExpanding(scales[0], scales[0], stride=embedding))
-        self.concat_back_dim = nn.ModuleList(nn.Linear(2 * count, count) for count in fine)
-        self.heads = nn.ModuleList(Head(count, out_channels) for count in (scales[0], *scales[:-1]))
-
-    def forward(self, image: Features, scales: Sequence[Features]) -> list[Tensor]:
-        """Return the features that have a head, finest first."""
-        *skips, x = (scale.permute(0, 2, 3, 4, 1) for scale in scales)
-        grids = []
-        *expand, last = self.expand_layers
-        for up, mix, stage, skip in zip(
-            expand, self.concat_back_dim, self.stages, reversed(skips), strict=True
-        ):
-            of_low, of_skip = mix.weight.chunk(2, dim=1)
-            low = functional.linear(cropped(up(x), skip.shape[1:4]), of_low, mix.bias)
-            x = stage(low + functional.linear(skip, of_skip))
-            grids.append(x)
-        fine = cropped(last(x), image.shape[2:])
-        return [grid.permute(0, 4, 1, 2, 3) for grid in (fine, *reversed(grids))]
-
-
-def cropped(tokens: Tokens, grid: Sequence[int]) -> Float[Tensor, "batch less_i less_j less_k f"]:
-    """Cut off what lies beyond a grid."""
-    i, j, k = grid
-    return tokens[:, :i, :j, :k]
 
 
 class SwinUMamba(nn.Module):
@@ -316,7 +173,6 @@ class SwinUMamba(nn.Module):
             checkpointing=checkpointing,
         )
         scales = [features * 2**n for n in range(STAGES)]
-        initialize(self)
         self.decoder = (
             ConvolutionDecoder(
                 in_channels,
@@ -336,6 +192,7 @@ class SwinUMamba(nn.Module):
                 out_channels=out_channels,
             )
         )
+        initialize(self)
 
     def encode(
         self,
@@ -361,9 +218,9 @@ class SwinUMamba(nn.Module):
         return [head(x).contiguous() for head, x in zip(self.decoder.heads, grids, strict=True)]
 
 
-def initialize(encoder: nn.Module) -> None:
+def initialize(network: nn.Module) -> None:
     """Draw the linear maps as VMamba does."""
-    for module in encoder.modules():
+    for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=0.02)
             if module.bias is not None:
@@ -388,7 +245,7 @@ def check(
             f"between each two; got {len(depths)} and {len(strides)}"
         )
     if decoder not in get_args(Decoder):
-        raise ValueError(f"there is no decoder {decoder!r}; choose from {sorted(get_args(Decoder))}")
+        raise ValueError(f"there is no decoder {decoder!r}; choose from {get_args(Decoder)}")
     if decoder_features is not None and len(decoder_features) != STAGES + 1:
         raise ValueError(
             f"decoder_features need {STAGES + 1} entries, for the grids of the image, the stem and "
@@ -442,9 +299,10 @@ SIZES: dict[str, dict[str, Any]] = {
     },
     "small": {
         "features": 48,
+        "depths": (2, 2, 4, 2),
         "stem_kernel": 3,
         "states": 4,
-        "decoder_features": (16, 32, 48, 96, 192),
+        "decoder_features": (16, 16, 32, 64, 128),
         "drop_path": 0.1,
     },
     "base": {"features": 64, "decoder_features": (32, 64, 128, 256, 256)},
