@@ -19,6 +19,12 @@ def image(*size, batch=1):
     return torch.randn(batch, 2, *size, generator=torch.Generator().manual_seed(1))
 
 
+def supervised(network, given):
+    """All logits that enter the loss."""
+    deep = getattr(network, "deep_supervision", None)
+    return [network(given)] if deep is None else deep(given)
+
+
 @pytest.mark.parametrize("size", [(32, 32, 32), (5, 9, 33), (1, 20, 40), (1, 1, 1)])
 def test_logits_lie_on_the_grid_of_the_image(network, size):
     for mode in (network.train(), network.eval()):
@@ -29,7 +35,7 @@ def test_logits_lie_on_the_grid_of_the_image(network, size):
 
 
 def test_every_weight_gets_a_gradient(network):
-    network(image(64, 40, 33)).square().mean().backward()
+    sum(logits.square().mean() for logits in supervised(network, image(64, 40, 33))).backward()
     without = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == []
     assert all(p.grad.isfinite().all() for p in network.parameters())
@@ -55,6 +61,18 @@ def test_forward_changes_no_state(network):
         assert torch.equal(network(image(40, 32, 32)), first)
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
     assert {n: set(vars(m)) for n, m in network.named_modules()} == attributes
+
+
+def test_the_first_of_the_supervised_logits_are_the_networks(network):
+    if not hasattr(network, "deep_supervision"):
+        pytest.skip("its paper supervises the finest logits alone")
+    network.eval()
+    given = image(40, 20, 33)
+    with torch.no_grad():
+        several = network.deep_supervision(given)
+        assert torch.equal(several[0], network(given))
+    assert len(several) == len(network.SUPERVISION)
+    assert sum(network.SUPERVISION) == pytest.approx(1)
 
 
 def test_input_is_left_alone(network):
@@ -101,8 +119,8 @@ def test_bfloat16_agrees_roughly(network):
 
 def test_bfloat16_autocast_trains(network):
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = network(image(64, 32, 32))
-    logits.float().square().mean().backward()
+        several = supervised(network, image(64, 32, 32))
+    sum(logits.float().square().mean() for logits in several).backward()
     assert all(p.grad.isfinite().all() for p in network.parameters())
 
 
