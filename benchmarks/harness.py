@@ -85,27 +85,47 @@ def in_fresh_process(script: str, *arguments: str) -> str:
 def publish(name: str, rows: list[Row], *, packages: list[str], threads: int) -> None:
     """Print the rows as a table, and write them beside the processor's name and the versions."""
     print(table(rows))
-    record = {
+    record = {"rows": [{**asdict(row), "ratio": row.ratio} for row in rows]}
+    _keep(name, record, packages=packages, threads=threads)
+
+
+def publish_columns(
+    name: str, columns: list[str], lines: list[list[str]], *, packages: list[str], threads: int
+) -> None:
+    """Do the same for a table that compares more than two things in more than one quantity."""
+    print(markdown(columns, lines))
+    _keep(name, {"columns": columns, "lines": lines}, packages=packages, threads=threads)
+
+
+def _keep(name: str, record: dict[str, object], *, packages: list[str], threads: int) -> None:
+    """Write figures to a file, with all that they depend on."""
+    circumstances = {
         "benchmark": name,
         "processor": processor(),
         "threads": threads,
         "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
-        "rows": [{**asdict(row), "ratio": row.ratio} for row in rows],
     }
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+    text = json.dumps({**circumstances, **record}, indent=2)
+    (RESULTS / f"{name}.json").write_text(text + "\n")
 
 
 def table(rows: list[Row]) -> str:
     """Lay rows out as a Markdown table."""
     peers = list(dict.fromkeys(peer for row in rows for peer in row.peers))
-    head = ["case", "quantity", "unit", "medseg", *peers, "ratio"]
-    lines = [head, ["---"] * len(head)]
+    columns = ["case", "quantity", "unit", "medseg", *peers, "ratio"]
+    lines = []
     for row in rows:
         figures = [row.medseg, *(row.peers.get(peer) for peer in peers)]
         shown = ["" if figure is None else f"{figure:.3g}" for figure in figures]
         lines.append([row.case, row.quantity, row.unit, *shown, f"{row.ratio:.2f}"])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown(columns, lines)
+
+
+def markdown(columns: list[str], lines: list[list[str]]) -> str:
+    """Lay out a table."""
+    rows = [columns, ["---"] * len(columns), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def processor() -> str:

@@ -2,8 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
-from harness import RESULTS, Row, table
+from harness import RESULTS, Row, markdown, table
 
 
 def report() -> str:
@@ -11,14 +12,19 @@ def report() -> str:
     parts = ["# Benchmarks", "Less is better; a ratio above 1 means that medseg is better."]
     for path in sorted(RESULTS.glob("*.json")):
         record = json.loads(path.read_text())
-        rows = [Row(**{k: v for k, v in row.items() if k != "ratio"}) for row in record["rows"]]
         versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
         parts += [
             f"## {record['benchmark']}",
             f"{record['processor']}, {record['threads']} threads; {versions}.",
-            table(rows),
+            _table(record),
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def _table(record: dict[str, Any]) -> str:
+    if "columns" in record:
+        return markdown(record["columns"], record["lines"])
+    return table([Row(**{k: v for k, v in row.items() if k != "ratio"}) for row in record["rows"]])
 
 
 if __name__ == "__main__":

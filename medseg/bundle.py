@@ -43,6 +43,11 @@ class Bundle:
     task: Task
     plan: Plan
 
+    @property
+    def weights(self) -> Path:
+        """The file of the network's weights."""
+        return self.folder / _WEIGHTS
+
     def build_network(self) -> "nn.Module":
         """Build the network and load its weights; every weight must fit.
 
@@ -75,11 +80,11 @@ class Bundle:
                 remedy="Use the version of medseg that trained it",
             ) from error
         try:
-            network.load_state_dict(load_file(self.folder / _WEIGHTS), strict=True)
+            network.load_state_dict(load_file(self.weights), strict=True)
         except (RuntimeError, OSError, SafetensorError) as error:
             raise ModelError(
                 f"does not fit {self.plan.network.name}: {' '.join(str(error).split()):.200}",
-                where=self.folder / _WEIGHTS,
+                where=self.weights,
                 remedy="Copy the bundle anew from where it was trained",
             ) from error
         return network.eval()

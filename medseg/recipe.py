@@ -73,9 +73,12 @@ class Training(_Strict):
         learning_rate: At its peak.
         warm_up: Part of the training in which the learning rate rises to its peak.
         decay: How it falls from there to zero at the end.
-        weight_decay: Of AdamW.
+        optimizer: `adamw`, or `sgd` with Nesterov's momentum.
+        momentum: Of `sgd`.
+        weight_decay: Of the optimizer.
         gradient_clip: Largest norm of all gradients together.
         average: Decay of the exponential moving average of the weights; 0 switches it off.
+        deep_supervision: Whether coarser logits count too, where the network's paper has it so.
         foreground: Part of the patches that is centred on a labelled voxel.
         validation_cases: Held-out cases that are predicted after an epoch.
         precision: `bfloat16` computes in mixed precision; `auto`: on GPUs.
@@ -88,9 +91,12 @@ class Training(_Strict):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     warm_up: Probability = 0.05
     decay: Literal["cosine", "poly"] = "cosine"
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
     weight_decay: Amount = 1e-2
     gradient_clip: Annotated[float, Field(gt=0)] = 1.0
     average: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    deep_supervision: bool = True
     foreground: Probability = 0.5
     validation_cases: Positive = 8
     precision: Literal["float32", "bfloat16"] | Auto = "auto"
@@ -188,17 +194,18 @@ def read(name: str, settings: tuple[str, ...] = ()) -> Recipe:
     return _validated(Recipe, document, where=f"recipe {name}")
 
 
-def for_network(network: str | None, settings: tuple[str, ...] = ()) -> Recipe:
-    """Read the recipe named after `network`, or the default one with that network.
+def for_network(
+    network: str | None, settings: tuple[str, ...] = (), *, name: str | None = None
+) -> Recipe:
+    """Read the recipe `name`, else the one named after `network`, else the default one.
 
     Raises:
-        UsageError: A setting names no field or has a wrong value.
+        UsageError: There is no recipe `name`, or a setting names no field or has a wrong value.
     """
-    if network is None:
-        return read("default", settings)
-    if network in names():
-        return read(network, settings)
-    return read("default", (f"network.name={network}", *settings))
+    if name is None:
+        name = network if network in names() else "default"
+    chosen = () if network is None else (f"network.name={network}",)
+    return read(name, (*chosen, *settings))
 
 
 def read_plan(text: str, *, where: Path | str) -> Plan:

@@ -1,25 +1,31 @@
 """Weights of others under the names of our networks, with a report of what fitted.
 
 A network's module lists where weights may come from as `SOURCES`. Weights of a 2D network fit a 3D
-network where its grids have one slice; elsewhere they are inflated, each block by a rule of its
-own: a block that needs one offers `inflated(name, weight)`.
+network as they are where its kernels and windows are one voxel thick; elsewhere they are inflated.
+A block for which the rule of convolutions does not do offers `inflated(name, weight)`, which
+returns its weight `name` made from theirs, or None.
 
 Source: Carreira & Zisserman 2017, Quo vadis, action recognition?, section 2.4,
 https://arxiv.org/abs/1705.07750, for inflation
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from medseg.blocks.inflation import inflated_kernel
 
 Rename = Callable[[str], str | None]
 State = Mapping[str, Tensor]
 
 ENOUGH = 0.9
-"""Part of the weights meant to be filled below which loading is refused."""
+"""Share of the weights meant to be filled below which loading is refused."""
+
+WRAPPERS = ("state_dict", "model", "network_weights")
+"""Under which keys training programs keep the weights in a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +35,16 @@ class Source:
     Attributes:
         what: For the reader: which network, trained on what.
         rename: Maps their name of a weight to this network's; None if the network has no use for
-            it. Must not raise on names it does not know.
-        part: Prefix of the names of those weights that they are meant to fill.
-        check: Raises ValueError if a network was built with options that do not suit them.
+            it. Does not raise on names that it does not know.
+        part: Pattern of the names of those of this network's weights that they are meant to fill.
+        hint: What the reader should know about them, if anything.
+        check: Raises ValueError if the network was built with options that do not suit them.
     """
 
     what: str
     rename: Rename
     part: str = ""
+    hint: str = ""
     check: Callable[[nn.Module], None] = lambda _network: None
 
 
@@ -45,26 +53,142 @@ class Report:
     """What became of weights that were loaded.
 
     Attributes:
-        source: Which source they were recognised as.
+        what: Which source they were recognised as.
         matched: Names of the network's weights that were filled.
-        missing: Names of those that were meant to be filled and were not.
+        adapted: Those of `matched` whose shape was another.
+        missing: Names of the weights that were meant to be filled and were not.
         unexpected: Their names of weights that the network has no place for.
-        inflated: Those of `matched` that had another shape and were adapted.
+        hint: What the reader should know about them, if anything.
     """
 
-    source: str
+    what: str
     matched: tuple[str, ...]
+    adapted: tuple[str, ...]
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
-    inflated: tuple[str, ...] = ()
+    hint: str = ""
 
     @property
     def share(self) -> float:
-        """Part of the weights meant to be filled that were, 0 to 1."""
+        """Share of the weights meant to be filled that were filled, 0 to 1."""
         return len(self.matched) / max(1, len(self.matched) + len(self.missing))
 
     def __str__(self) -> str:
-        return (
-            f"{self.source}: {len(self.matched)} weights matched ({len(self.inflated)} adapted), "
-            f"{len(self.missing)} missing, {len(self.unexpected)} unexpected"
+        lines = [
+            f"{self.what}: {len(self.matched)} weights matched, {len(self.adapted)} of them "
+            f"adapted; {len(self.missing)} missing, {len(self.unexpected)} unexpected"
+        ]
+        for kind, names in (("missing", self.missing), ("unexpected", self.unexpected)):
+            if names:
+                more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+                lines.append(f"  {kind}: {', '.join(names[:5])}{more}")
+        if self.hint:
+            lines.append(f"  {self.hint}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """Weights made to fit a network, and the report that belongs to them."""
+
+    weights: dict[str, Tensor]
+    report: Report
+
+
+def load(network: nn.Module, state: State, sources: Mapping[str, Source]) -> Report:
+    """Fill `network` with weights of the source that they fit best.
+
+    Args:
+        network: Its weights are overwritten in place.
+        state: Weights by the names that their publisher gave them.
+        sources: Where they may come from.
+
+    Raises:
+        ValueError: Less than nine tenths of the weights that the best source is meant to fill
+            would be filled, or the network's options do not suit it; the network is unchanged.
+    """
+    if not sources:
+        raise ValueError(f"{type(network).__name__} knows no weights of others (no SOURCES)")
+    fits = {name: _fit(network, state, source) for name, source in sources.items()}
+    best = max(fits, key=lambda name: (fits[name].report.share, len(fits[name].weights)))
+    weights, report = fits[best].weights, fits[best].report
+    if report.share < ENOUGH:
+        raise ValueError(
+            f"these weights do not fit {type(network).__name__}; of all sources it knows "
+            f"({', '.join(sources)}) they fit best as {report}"
         )
+    sources[best].check(network)
+    network.load_state_dict(weights, strict=False)
+    return report
+
+
+def unwrapped(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the weights in a checkpoint, without the prefix that parallel training adds.
+
+    Raises:
+        ValueError: It holds none.
+    """
+    for key in WRAPPERS:
+        if isinstance(checkpoint.get(key), Mapping):
+            return unwrapped(checkpoint[key])
+    state = {name: value for name, value in checkpoint.items() if isinstance(value, Tensor)}
+    if not state:
+        raise ValueError(f"there are no weights in it, only {sorted(checkpoint)[:5]}")
+    if all(name.startswith("module.") for name in state):
+        return {name.removeprefix("module."): value for name, value in state.items()}
+    return state
+
+
+def _fit(network: nn.Module, state: State, source: Source) -> _Fit:
+    """Match weights by name, and adapt those of another shape."""
+    own = dict(network.named_parameters())
+    kept = {name for name, _ in network.named_buffers()}
+    weights: dict[str, Tensor] = {}
+    adapted, unexpected = [], []
+    for theirs, value in state.items():
+        name = source.rename(theirs)
+        if name in kept:
+            continue
+        fitted = None if name not in own else _shaped(network, name, value.float())
+        if name is None or fitted is None:
+            unexpected.append(theirs)
+            continue
+        weights[name] = fitted
+        if value.shape != fitted.shape:
+            adapted.append(name)
+    missing = [name for name in own if re.match(source.part, name) and name not in weights]
+    report = Report(
+        source.what,
+        matched=tuple(weights),
+        adapted=tuple(adapted),
+        missing=tuple(missing),
+        unexpected=tuple(unexpected),
+        hint=source.hint,
+    )
+    return _Fit(weights, report)
+
+
+def _shaped(network: nn.Module, name: str, weight: Tensor) -> Tensor | None:
+    """Return `weight` in the shape of the network's weight `name`, or None if that cannot be."""
+    target = network.get_parameter(name)
+    if weight.shape == target.shape:
+        return weight
+    module = network.get_submodule(name.rpartition(".")[0])
+    made: Tensor | None = None
+    if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+        transposed = isinstance(module, nn.ConvTranspose3d)
+        made = inflated_kernel(weight, target.shape, transposed=transposed)
+    else:
+        made = _by_block(network, name, weight)
+    return made if made is not None and made.shape == target.shape else None
+
+
+def _by_block(network: nn.Module, name: str, weight: Tensor) -> Tensor | None:
+    """Ask the innermost block around the weight `name` that has a rule of its own."""
+    parts = name.split(".")
+    for depth in range(len(parts) - 1, -1, -1):
+        rule = getattr(network.get_submodule(".".join(parts[:depth])), "inflated", None)
+        if rule is not None:
+            made: Tensor | None = rule(".".join(parts[depth:]), weight)
+            return made
+    return None

@@ -150,3 +150,10 @@ def test_the_text_of_a_plan_names_every_field(make_plan):
 def test_a_text_that_is_no_plan_is_refused_with_its_file(text, message):
     with pytest.raises(UsageError, match=rf"plan\.yaml: {message}"):
         recipes.read_plan(text, where="plan.yaml")
+
+
+def test_a_recipe_can_be_asked_for_by_name():
+    found = recipes.for_network("brand_new", name="default")
+    assert found.network.name == "brand_new"
+    with pytest.raises(UsageError, match="no recipe 'huge'"):
+        recipes.for_network("swin_unetr", name="huge")

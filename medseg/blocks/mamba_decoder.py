@@ -75,9 +75,9 @@ class MambaDecoder(nn.Module):
         for up, mix, stage, skip in zip(
             ups, self.concat_back_dim, self.stages, reversed(skips), strict=True
         ):
-            x = stage(join(mix, cropped(up(x), skip.shape[1:4]), skip))
+            x = stage(join(mix, up(x, tuple(skip.shape[1:4])), skip))
             grids.append(x)
-        fine = cropped(last(x), image.shape[2:])
+        fine = last(x, tuple(image.shape[2:]))
         return [grid.permute(0, 4, 1, 2, 3) for grid in (fine, *reversed(grids))]
 
 
@@ -86,9 +86,3 @@ def join(mix: nn.Module, low: Tokens, skip: Tokens) -> Float[Tensor, "batch i j 
     weight, bias = mix.get_parameter("weight"), mix.get_parameter("bias")
     of_low, of_skip = weight.chunk(2, dim=1)
     return functional.linear(low, of_low, bias) + functional.linear(skip, of_skip)
-
-
-def cropped(tokens: Tokens, grid: Sequence[int]) -> Float[Tensor, "batch less_i less_j less_k f"]:
-    """Cut off what lies beyond a grid."""
-    i, j, k = grid
-    return tokens[:, :i, :j, :k]

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -55,6 +56,7 @@ class PatchMerging(nn.Module):
     def __init__(self, features: int, *, stride: Stride, order: Merging) -> None:
         super().__init__()
         self.stride = stride
+        self.order: Merging = order
         self.offsets = neighbours(stride, order)
         many = features * len(self.offsets)
         self.norm = nn.LayerNorm(many)
@@ -71,6 +73,21 @@ class PatchMerging(nn.Module):
         )
         reduced: Tensor = self.reduction(self.norm(merged))
         return reduced
+
+    def inflated(self, name: str, weight: Tensor) -> Tensor | None:
+        """Make a weight of the merging of volumes from that of the merging of images.
+
+        A neighbour takes the weights of the one above it in the first slice, and the map an equal
+        share of them.
+        """
+        p, q, r = self.stride
+        flat = neighbours((1, q, r), "monai")
+        many = weight.shape[-1]
+        if many % len(flat):
+            return None
+        chunks = dict(zip(flat, torch.split(weight, many // len(flat), dim=-1), strict=True))
+        repeated = torch.cat([chunks[0, b, c] for _, b, c in self.offsets], dim=-1)
+        return repeated / p if name == "reduction.weight" else repeated
 
 
 def neighbours(stride: Stride, order: Merging) -> list[Stride]:

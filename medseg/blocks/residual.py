@@ -9,6 +9,7 @@ instead.
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from jaxtyping import Float
@@ -156,7 +157,9 @@ def upsample_convolve(
 ) -> Upsampled:
     """Convolve an upsampled grid unbuilt: both steps make one transposed convolution."""
     widths = weight.shape[2:]
-    with torch.autocast(low.device.type, enabled=False):
+    # Tensors without values, which count operations, know no autocast.
+    exact = nullcontext() if low.is_meta else torch.autocast(low.device.type, enabled=False)
+    with exact:
         kernel = functional.conv3d(upsample, weight, padding=[w - 1 for w in widths])
     half = [w // 2 for w in widths]
     result = functional.conv_transpose3d(low, kernel, stride=stride, padding=half)

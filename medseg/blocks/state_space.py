@@ -96,39 +96,36 @@ class StateSpace(nn.Module):
         delta = self.dt_projs_weight.to(read.dtype) @ steps
         everywhere = x[:, None].expand(-1, self.directions, -1, -1, -1, -1)
         sequences = cross_scan.unroll(everywhere, self.orders).to(wide)
-        with torch.autocast(x.device.type, enabled=False):
-            scanned = selective_scan(
-                sequences.flatten(1, 2),
-                delta.to(wide).flatten(1, 2),
-                -self.A_logs.to(wide).exp(),
-                enters.to(wide),
-                leaves.to(wide),
-                self.Ds.to(wide),
-                self.dt_projs_bias.to(wide).flatten(),
-            )
-            i, j, k = x.shape[2:]
-            together = cross_scan.merge(scanned.view(sequences.shape), self.orders, (i, j, k))
+        scanned = selective_scan(
+            sequences.flatten(1, 2),
+            delta.to(wide).flatten(1, 2),
+            -self.A_logs.to(wide).exp(),
+            enters.to(wide),
+            leaves.to(wide),
+            self.Ds.to(wide),
+            self.dt_projs_bias.to(wide).flatten(),
+        )
+        i, j, k = x.shape[2:]
+        together = cross_scan.merge(scanned.view(sequences.shape), self.orders, (i, j, k))
         return together.permute(0, 2, 3, 4, 1)
 
     def normalized(self, tokens: Tokens) -> Tokens:
         """Normalise in float32 or better: the sum of all directions may be large."""
         norm = self.out_norm
         weight, bias = norm.weight.to(tokens.dtype), norm.bias.to(tokens.dtype)
-        with torch.autocast(tokens.device.type, enabled=False):
-            return functional.layer_norm(tokens, norm.normalized_shape, weight, bias, norm.eps)
+        return functional.layer_norm(tokens, norm.normalized_shape, weight, bias, norm.eps)
 
-    def inflated(self, name: str, weight: Tensor) -> Tensor:
+    def inflated(self, name: str, weight: Tensor) -> Tensor | None:
         """Adapt a weight of the 2D block, whose directions are rows, columns, and both reversed.
 
         An order in which the last axis is fastest takes the rows, one in which the middle axis is
-        fastest the columns, and one along the axis that 2D lacks their mean.
-
-        Raises:
-            ValueError: `weight` is not one of those that differ by direction.
+        fastest the columns, and one along the axis that 2D lacks their mean. None if `weight` is
+        not one of those that differ by direction.
         """
         whole = self.get_parameter(name)
-        if name not in BY_DIRECTION or 4 * whole.numel() != self.directions * weight.numel():
-            raise ValueError(f"{name} cannot be made from a weight of shape {tuple(weight.shape)}")
+        fits = 4 * whole.numel() == self.directions * weight.numel()
+        if name not in BY_DIRECTION or not fits:
+            return None
         row, column, row_back, column_back = weight.reshape(4, -1)
         ways = []
         for along_k, along_j in ((row, column), (row_back, column_back)):

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from medseg.blocks.attention import attend
+from medseg.blocks.inflation import resized_table
 from medseg.blocks.windows import Grid, cut, partition, reverse
 
 Tokens = Float[Tensor, "batch i j k features"]
@@ -57,6 +58,12 @@ class WindowAttention(nn.Module):
             kept = kept[: size[0], : size[1], : size[2]].flatten()
             index = index[kept][:, kept]
         return self.relative_position_bias_table.t()[:, index.flatten()].view(-1, n, n)
+
+    def inflated(self, name: str, weight: Tensor) -> Tensor | None:
+        """Make the table of biases from that of another window, of an image or of a volume."""
+        if name != "relative_position_bias_table" or weight.ndim != 2:
+            return None
+        return resized_table(weight, self.window)
 
 
 def relative_positions(window: Grid) -> Int64[Tensor, "tokens tokens"]:

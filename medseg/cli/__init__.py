@@ -13,6 +13,7 @@ from medseg.cli.compare import compare
 from medseg.cli.demo import demo
 from medseg.cli.evaluate import evaluate
 from medseg.cli.export import export
+from medseg.cli.networks import networks
 from medseg.cli.phantom import phantom
 from medseg.cli.predict import predict
 from medseg.cli.tasks import tasks
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for verb in (train, predict, evaluate, compare, export, tasks, phantom, demo):
+for verb in (train, predict, evaluate, compare, export, tasks, networks, phantom, demo):
     app.command()(verb)
 
 

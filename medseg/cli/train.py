@@ -13,6 +13,7 @@ from medseg.cli.console import bar, err, out
 from medseg.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
+    from medseg import weights
     from medseg.data.folds import Split
     from medseg.recipe import Plan
     from medseg.training.callbacks import Report
@@ -31,7 +32,16 @@ def train(
     out_folder: Annotated[
         Path | None, typer.Option("-o", "--out", help="Run folder; else runs/TASK-NETWORK-foldK.")
     ] = None,
-    network: Annotated[str | None, typer.Option(help="Network; else the recipe's.")] = None,
+    network: Annotated[
+        str | None, typer.Option(help="Network, see 'medseg networks'; else the recipe's.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="How to train; else the network's recipe, else 'default'.")
+    ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Weights to begin with: a model of medseg, or a public checkpoint."),
+    ] = None,
     fold: Annotated[
         int | None, typer.Option(help="Which fifth of the patients to hold out, 0-4.")
     ] = None,
@@ -51,12 +61,13 @@ def train(
 ) -> None:
     """Train a network on labelled scans."""
     if resume:
-        given = (task, data, network, fold, epochs, max_time, seed, device, settings or None)
+        what = (task, data, network, recipe, init)
+        given = (*what, fold, epochs, max_time, seed, device, settings or None)
         _show(_resumed(out_folder, given=given))
         return
     if task is None:
         raise UsageError("--task is missing", remedy="See 'medseg tasks' for the choices")
-    from medseg import recipe
+    from medseg import recipe as recipes
     from medseg import task as tasks
     from medseg.data import layouts
     from medseg.training.fit import fit
@@ -65,7 +76,7 @@ def train(
     changes = (*(settings or ()), *((f"training.seed={seed}",) if seed is not None else ()))
     chosen = tasks.read(task)
     held_out = fold if fold is not None else 0
-    name = recipe.for_network(network, changes).network.name
+    name = recipes.for_network(network, changes, name=recipe).network.name
     folder = RunFolder(out_folder or Path("runs") / f"{chosen.name}-{name}-fold{held_out}")
     request = Request(
         task=task if chosen.name == task else str(Path(task).resolve()),
@@ -76,6 +87,8 @@ def train(
         max_seconds=durations.seconds(max_time) if max_time else None,
         device=device or "auto",
         settings=changes,
+        recipe=recipe,
+        init=str(init.resolve()) if init is not None else None,
     )
     with Display() as display:
         outcome = fit(request, folder, display)
@@ -158,6 +171,10 @@ class Display:
     def on_interrupt(self) -> None:
         """Say that Ctrl-C was heard."""
         err.print("Stopping after this step; press Ctrl-C again to stop at once, unsaved.")
+
+    def on_init(self, report: "weights.Report") -> None:
+        """Say what became of the weights to begin with."""
+        err.print(f"Begins with {report}", highlight=False, markup=False)
 
     def on_step(self, report: "Report") -> None:
         """Show loss, Dice and the time left."""

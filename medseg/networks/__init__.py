@@ -13,12 +13,14 @@ in the loss as `SUPERVISION`.
 """
 
 import sys
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
 from torch import Tensor, nn
 
 from medseg import registry
+from medseg.weights import Report, load, unwrapped
 
 
 def build(
@@ -47,6 +49,26 @@ def build(
     return network
 
 
+def sizes(name: str) -> list[str]:
+    """Return the named sizes of the network `name`, smallest first.
+
+    Raises:
+        ValueError: There is no such network.
+    """
+    return list(_module(name).SIZES)
+
+
+def source(name: str) -> str:
+    """Return what the network `name` was written from: authors, year, title, address.
+
+    Raises:
+        ValueError: There is no such network.
+    """
+    text = (_module(name).__doc__ or "").partition("Source:")[2]
+    paragraph = text.partition("\n\n")[0].partition("Differs from")[0]
+    return " ".join(paragraph.split())
+
+
 def fitted(name: str, patch: tuple[int, int, int]) -> dict[str, Any]:
     """Return the options of the network `name` that suit training patches of `patch` voxels.
 
@@ -55,6 +77,23 @@ def fitted(name: str, patch: tuple[int, int, int]) -> dict[str, Any]:
     """
     suit = getattr(_module(name), "fitted", None)
     return dict(suit(patch)) if suit is not None else {}
+
+
+def load_published(network: nn.Module, state: Mapping[str, Tensor]) -> Report:
+    """Fill `network` with weights that others published, under the names they gave them.
+
+    Args:
+        network: Of this package; its weights are overwritten in place.
+        state: The weights, perhaps wrapped as training programs wrap them in a checkpoint.
+
+    Returns:
+        Which names matched, which are missing, which are unexpected.
+
+    Raises:
+        ValueError: Less than nine tenths of what they are meant to fill would be filled.
+    """
+    module = sys.modules[type(network).__module__]
+    return load(network, unwrapped(state), getattr(module, "SOURCES", {}))
 
 
 def head_bias(network: nn.Module) -> Tensor:

@@ -348,6 +348,6 @@ SOURCES = {
     "vmamba": Source(
         what="VMamba-T, first version, trained on ImageNet: vssmtiny_dp01_ckpt_epoch_292.pth",
         rename=_from_vmamba,
-        part="vssm_encoder.",
+        part=r"vssm_encoder\.(layers|downsamples)\.",
     ),
 }

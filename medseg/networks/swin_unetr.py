@@ -8,6 +8,7 @@ are neither concatenated nor brought out of the channels-last layout.
 """
 
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from medseg.blocks.patch import Merging, PatchEmbedding, PatchMerging, Stride, p
 from medseg.blocks.residual import ResidualUnit, UpBlock
 from medseg.blocks.swin import SwinBlock, Tokens
 from medseg.blocks.window_attention import ClippedBias
+from medseg.weights import Source
 
 Embedded = Callable[[Tensor], Tensor]
 """A hook that may replace the tokens of the patch embedding, as masked pre-training does."""
@@ -279,4 +281,44 @@ SIZES = {
     "tiny": {"features": 12, "depths": (1, 2, 1, 1), "window": (3, 3, 3)},
     "small": {"features": 16, "heads": (2, 4, 8, 16)},
     "base": {"features": 48},
+    "published": {"features": 48},
+}
+
+
+def from_pretraining(name: str) -> str | None:
+    """Return our name of a weight of the encoder's self-supervised pre-training.
+
+    Its other parts, heads for rotation, contrast and reconstruction, have no use here.
+    """
+    if not re.match(r"(patch_embed\.proj|layers\d\.0\.)", name):
+        return None
+    return "swinViT." + name.replace(".fc1.", ".linear1.").replace(".fc2.", ".linear2.")
+
+
+def merges_as_before(network: nn.Module) -> None:
+    """Refuse a network that merges neighbours in another order than the weights of 2022 expect.
+
+    Raises:
+        ValueError: It does.
+    """
+    orders = {m.order for m in network.modules() if isinstance(m, PatchMerging)}
+    if orders != {"legacy"}:
+        raise ValueError(
+            "these weights were trained with the merging of MONAI before 1.5; build the network "
+            "with merging 'legacy' (--set network.options.merging=legacy)"
+        )
+
+
+SOURCES = {
+    "published": Source(
+        what="Swin UNETR of MONAI",
+        rename=lambda name: name,
+        hint="weights from before MONAI 1.5 need --set network.options.merging=legacy",
+    ),
+    "pretrained": Source(
+        what="encoder of Swin UNETR after self-supervised pre-training (model_swinvit.pt)",
+        rename=from_pretraining,
+        part=r"swinViT\.(patch_embed|layers\d\.)",
+        check=merges_as_before,
+    ),
 }

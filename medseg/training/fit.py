@@ -14,11 +14,11 @@ from typing import Literal, Protocol, cast, runtime_checkable
 
 import pytorch_lightning as lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from medseg import bundle as bundles
-from medseg import files
+from medseg import files, weights
 from medseg import recipe as recipes
 from medseg import task as tasks
 from medseg.bundle import Bundle
@@ -32,7 +32,7 @@ from medseg.errors import UsageError
 from medseg.inference import device as devices
 from medseg.recipe import Plan
 from medseg.task import Task
-from medseg.training import curves, fingerprint
+from medseg.training import curves, fingerprint, initial
 from medseg.training.callbacks import Overseer, Report, StoppedAtOnceError
 from medseg.training.fingerprint import Fingerprint
 from medseg.training.module import SegmentationModule
@@ -61,6 +61,9 @@ class Listener(Protocol):
 
     def on_plan(self, plan: Plan, split: Split) -> None:
         """Take note of what will be trained on what."""
+
+    def on_init(self, report: weights.Report) -> None:
+        """Take note of what became of the weights to begin with."""
 
     def on_step(self, report: Report) -> None:
         """Take note of a step."""
@@ -128,17 +131,20 @@ def resume(folder: RunFolder, listener: Listener) -> Outcome:
         weights = noted["average"]["weights"]
         return _written(folder, task, plan, weights, finished=True, dice=_last_dice(folder))
     prepared = _prepare(folder, task, plan, parts, listener)
-    module = _module(prepared, request, elapsed=0.0)
+    network = build_network(plan.network, task)  # its weights are in the checkpoint
+    module = _module(network, prepared, request, elapsed=0.0)
     return _train(module, prepared, folder, _device(request), listener, first=first)
 
 
 def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: bool) -> Outcome:
     clock = Progress(1, None)
     task = tasks.read(request.task)
-    recipe = recipes.for_network(request.network, _settings(request))
+    recipe = recipes.for_network(request.network, _settings(request), name=request.recipe)
     device = _device(request)
     with torch.device("meta"):  # a wrong option is found before the data are read
         build_network(sized(recipe.network, device), task)
+    if request.init is not None:
+        initial.read(Path(request.init))  # and so is a wrong file
     parts = split(layouts.cases(Path(request.data), task), request.fold)
     start(folder, request, task, anew=anew)
     write_split(folder, parts)
@@ -146,7 +152,8 @@ def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: boo
     plan = resolve(recipe, task, data, device, cases=len(parts.training))
     files.write_text(folder.plan, recipes.plan_text(plan))
     prepared = _prepare(folder, task, plan, parts, listener)
-    module = _module(prepared, request, elapsed=clock.elapsed_seconds)
+    network = _fresh(prepared, request, listener)
+    module = _module(network, prepared, request, elapsed=clock.elapsed_seconds)
     return _train(module, prepared, folder, device, listener, first=0)
 
 
@@ -186,11 +193,20 @@ def _prepare(folder: RunFolder, task: Task, plan: Plan, parts: Split, listener: 
     return _Data(task, plan, training=prepared(parts.training), held_out=prepared(held_out))
 
 
-def _module(data: _Data, request: Request, *, elapsed: float) -> SegmentationModule:
-    plan = data.plan
-    torch.manual_seed(plan.training.seed)
-    network = build_network(plan.network, data.task)
+def _fresh(data: _Data, request: Request, listener: Listener) -> nn.Module:
+    """Build the network as it is before its first step."""
+    torch.manual_seed(data.plan.training.seed)
+    network = build_network(data.plan.network, data.task)
     begin_at_frequency(network, data.task, data.training)
+    if request.init is not None:
+        listener.on_init(initial.begin_with(network, Path(request.init)))
+    return network
+
+
+def _module(
+    network: nn.Module, data: _Data, request: Request, *, elapsed: float
+) -> SegmentationModule:
+    plan = data.plan
     total_steps = plan.training.epochs * plan.steps_per_epoch
     progress = Progress(total_steps, request.max_seconds, elapsed_before=elapsed)
     return SegmentationModule(network, data.task, plan, progress)

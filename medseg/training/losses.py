@@ -1,11 +1,14 @@
-"""Dice with cross-entropy, for exclusive and for overlapping regions.
+"""Dice with cross-entropy, for exclusive and for overlapping regions, at one scale or several.
 
 Source: Milletari et al. 2016, V-Net, https://arxiv.org/abs/1606.04797 (soft Dice); its sum with
-cross-entropy as in Isensee et al. 2021, nnU-Net, https://doi.org/10.1038/s41592-020-01008-z
+cross-entropy as in Isensee et al. 2021, nnU-Net, https://doi.org/10.1038/s41592-020-01008-z; Lee et
+al. 2015, Deeply-supervised nets, https://arxiv.org/abs/1409.5185
 """
 
+from collections.abc import Sequence
 from typing import Final
 
+import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 from torch.nn import functional
@@ -15,6 +18,7 @@ SMOOTH: Final = 1e-5
 
 Logits = Float[Tensor, "batch outputs i j k"]
 Targets = Float32[Tensor, "batch outputs i j k"]
+Scale = Float[Tensor, "batch outputs _ _ _"]
 Loss = Float32[Tensor, ""]
 
 
@@ -36,6 +40,36 @@ def dice_cross_entropy(logits: Logits, targets: Targets, *, exclusive: bool) -> 
         cross_entropy = functional.binary_cross_entropy_with_logits(scores, targets)
         dice = soft_dice(scores.sigmoid(), targets)
     return (1.0 - dice) + cross_entropy
+
+
+def supervised(
+    scales: Sequence[Scale], weights: Sequence[float], targets: Targets, *, exclusive: bool
+) -> Loss:
+    """Return the weighted sum of the losses of logits at several scales (deep supervision).
+
+    Args:
+        scales: Logits, each on a grid of its own; the first on that of the targets.
+        weights: Of each; a scale of weight 0 is left out.
+        targets: 1 where an output should be on, 0 elsewhere; coarser grids take the voxel at the
+            centre of each of theirs.
+        exclusive: Whether outputs exclude each other, background first (softmax), or may overlap
+            (sigmoid).
+    """
+    losses = [
+        weight * dice_cross_entropy(logits, on_grid_of(logits, targets), exclusive=exclusive)
+        for logits, weight in zip(scales, weights, strict=True)
+        if weight
+    ]
+    return torch.stack(losses).sum()
+
+
+def on_grid_of(
+    logits: Logits, targets: Float32[Tensor, "batch outputs fine_i fine_j fine_k"]
+) -> Targets:
+    """Bring targets to the grid of coarser logits."""
+    if logits.shape[2:] == targets.shape[2:]:
+        return targets
+    return functional.interpolate(targets, size=logits.shape[2:], mode="nearest-exact")
 
 
 def soft_dice(probabilities: Targets, targets: Targets) -> Loss:

@@ -13,7 +13,7 @@ from medseg.recipe import Plan
 from medseg.regions import patterns
 from medseg.task import Task
 from medseg.training.average import WeightAverage
-from medseg.training.losses import dice_cross_entropy
+from medseg.training.losses import supervised
 from medseg.training.schedule import Progress, learning_rate
 
 
@@ -44,9 +44,8 @@ class SegmentationModule(lightning.LightningModule):
         """
         torch.manual_seed(self.plan.training.seed * 1_000_003 + self.global_step)
         targets = self.targets[batch.labels].movedim(-1, 1)
-        loss = dice_cross_entropy(
-            self.network(batch.images), targets, exclusive=self.task.exclusive
-        )
+        scales, weights = self._scales(batch.images)
+        loss = supervised(scales, weights, targets, exclusive=self.task.exclusive)
         if not torch.isfinite(loss):
             raise UsageError(
                 f"the loss became {loss.item():g} at step {self.global_step}",
@@ -54,8 +53,16 @@ class SegmentationModule(lightning.LightningModule):
             )
         return loss
 
+    def _scales(self, images: Tensor) -> tuple[list[Tensor], tuple[float, ...]]:
+        """Return the logits that count, and how much each does."""
+        deep = getattr(self.network, "deep_supervision", None)
+        if deep is None or not self.plan.training.deep_supervision:
+            return [self.network(images)], (1.0,)
+        weights: tuple[float, ...] = self.network.SUPERVISION  # type: ignore[assignment]
+        return deep(images), weights
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return AdamW; scales and biases are not decayed."""
+        """Return the recipe's optimizer; scales and biases are not decayed."""
         settings = self.plan.training
         parameters = list(self.network.parameters())
         groups = [
@@ -65,6 +72,13 @@ class SegmentationModule(lightning.LightningModule):
             },
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
+        if settings.optimizer == "sgd":
+            return torch.optim.SGD(
+                groups,
+                lr=settings.learning_rate,
+                momentum=settings.momentum,
+                nesterov=settings.momentum > 0,
+            )
         return torch.optim.AdamW(groups, lr=settings.learning_rate)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's

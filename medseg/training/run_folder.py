@@ -55,6 +55,8 @@ class Request:
         max_seconds: Time limit, or None.
         device: auto, cpu or cuda.
         settings: `key=value` overrides of the recipe.
+        recipe: Name of the recipe, or None for the network's.
+        init: Where the weights to begin with lie, or None.
     """
 
     task: str
@@ -65,6 +67,8 @@ class Request:
     max_seconds: float | None
     device: str
     settings: tuple[str, ...]
+    recipe: str | None = None
+    init: str | None = None
 
 
 @dataclass(frozen=True)

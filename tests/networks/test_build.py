@@ -18,7 +18,7 @@ def test_options_come_before_the_size():
 
 
 def test_an_unknown_size_is_refused_with_the_choices():
-    with pytest.raises(ValueError, match=r"choose from \['base', 'small', 'tiny'\]"):
+    with pytest.raises(ValueError, match=r"choose from \['base', 'published', 'small', 'tiny'\]"):
         networks.build("swin_unetr", in_channels=1, out_channels=2, size="huge")
 
 
@@ -30,3 +30,9 @@ def test_an_unknown_network_is_refused_with_the_choices():
 def test_a_network_that_does_not_name_its_head_is_refused():
     with pytest.raises(ValueError, match="Linear has no HEAD_BIAS"):
         networks.head_bias(nn.Linear(1, 1))
+
+
+def test_sizes_and_sources_are_told():
+    assert networks.sizes("swin_unetr") == ["tiny", "small", "base", "published"]
+    assert networks.source("swin_unetr").startswith("Hatamizadeh et al. 2022, Swin UNETR")
+    assert "Differs" not in networks.source("res_enc_unet")

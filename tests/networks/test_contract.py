@@ -1,5 +1,8 @@
 """What every network must do: a file in `medseg/networks` is found and tested here."""
 
+import re
+import sys
+
 import pytest
 import torch
 from torch.nn import functional
@@ -19,12 +22,6 @@ def image(*size, batch=1):
     return torch.randn(batch, 2, *size, generator=torch.Generator().manual_seed(1))
 
 
-def supervised(network, given):
-    """All logits that enter the loss."""
-    deep = getattr(network, "deep_supervision", None)
-    return [network(given)] if deep is None else deep(given)
-
-
 @pytest.mark.parametrize("size", [(32, 32, 32), (5, 9, 33), (1, 20, 40), (1, 1, 1)])
 def test_logits_lie_on_the_grid_of_the_image(network, size):
     for mode in (network.train(), network.eval()):
@@ -34,8 +31,81 @@ def test_logits_lie_on_the_grid_of_the_image(network, size):
         assert logits.isfinite().all()
 
 
+def scales_of(network, given):
+    """All logits that training supervises."""
+    deep = getattr(network, "deep_supervision", None)
+    return [network(given)] if deep is None else deep(given)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_sizes_are_those_that_users_are_promised(name):
+    assert networks.sizes(name)[:3] == ["tiny", "small", "base"]
+    with torch.device("meta"):
+        small = networks.build(name, in_channels=1, out_channels=3, size="small")
+    assert 5e6 <= sum(p.numel() for p in small.parameters()) <= 15e6
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("patch", [(40, 56, 40), (16, 160, 160), (96, 96, 96)])
+def test_options_that_suit_a_patch_make_a_network(name, patch):
+    with torch.device("meta"):
+        options = networks.fitted(name, patch)
+        fitted = networks.build(name, in_channels=1, out_channels=3, size="small", **options)
+    image = torch.zeros(1, 1, *patch, device="meta")
+    assert fitted.eval()(image).shape == (1, 3, *patch)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_source_is_named(name):
+    assert "http" in networks.source(name)
+
+
+def test_supervised_scales_begin_with_the_result_and_get_coarser(network):
+    if not hasattr(network, "deep_supervision"):
+        pytest.skip("its paper supervises nothing but the result")
+    network.eval()
+    given = image(32, 40, 33)
+    with torch.no_grad():
+        scales = network.deep_supervision(given)
+        assert torch.equal(scales[0], network(given))
+    assert len(scales) == len(network.SUPERVISION) > 1
+    assert sum(network.SUPERVISION) == pytest.approx(1.0)
+    assert all(scale.shape[:2] == (1, 3) for scale in scales)
+    sizes = [scale.shape[2:].numel() for scale in scales]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_the_encoder_gives_its_scales_and_lets_tokens_be_replaced(network):
+    if not hasattr(network, "encode"):
+        pytest.skip("it has no patch embedding")
+    network.eval()
+    seen = []
+
+    def nothing(tokens):
+        seen.append(tokens)
+        return torch.zeros_like(tokens)
+
+    with torch.no_grad():
+        scales = network.encode(image(32, 32, 32))
+        blind = network.encode(image(32, 32, 32), after_embedding=nothing)
+        other = network.encode(image(32, 32, 32).neg(), after_embedding=nothing)
+    assert seen
+    sizes = [scale.shape[2:].numel() for scale in scales]
+    assert sizes == sorted(sizes, reverse=True)
+    assert not torch.equal(scales[-1], blind[-1])
+    torch.testing.assert_close(other[-1], blind[-1])  # all that the deepest scale knows are tokens
+
+
+def test_sources_fill_something_and_bear_names_they_do_not_know(network):
+    module = sys.modules[type(network).__module__]
+    for source in getattr(module, "SOURCES", {}).values():
+        source.rename("a.name.nobody.knows")
+        named = [n for n, _ in network.named_parameters() if re.match(source.part, n)]
+        assert named, f"{source.what} is meant to fill nothing"
+
+
 def test_every_weight_gets_a_gradient(network):
-    sum(logits.square().mean() for logits in supervised(network, image(64, 40, 33))).backward()
+    sum(scale.square().mean() for scale in scales_of(network, image(64, 40, 33))).backward()
     without = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == []
     assert all(p.grad.isfinite().all() for p in network.parameters())
@@ -61,18 +131,6 @@ def test_forward_changes_no_state(network):
         assert torch.equal(network(image(40, 32, 32)), first)
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
     assert {n: set(vars(m)) for n, m in network.named_modules()} == attributes
-
-
-def test_the_first_of_the_supervised_logits_are_the_networks(network):
-    if not hasattr(network, "deep_supervision"):
-        pytest.skip("its paper supervises the finest logits alone")
-    network.eval()
-    given = image(40, 20, 33)
-    with torch.no_grad():
-        several = network.deep_supervision(given)
-        assert torch.equal(several[0], network(given))
-    assert len(several) == len(network.SUPERVISION)
-    assert sum(network.SUPERVISION) == pytest.approx(1)
 
 
 def test_input_is_left_alone(network):
@@ -119,8 +177,8 @@ def test_bfloat16_agrees_roughly(network):
 
 def test_bfloat16_autocast_trains(network):
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        several = supervised(network, image(64, 32, 32))
-    sum(logits.float().square().mean() for logits in several).backward()
+        logits = network(image(64, 32, 32))
+    logits.float().square().mean().backward()
     assert all(p.grad.isfinite().all() for p in network.parameters())
 
 

@@ -29,6 +29,9 @@ class Listener:
     def on_plan(self, plan, split):
         self.plan, self.split = plan, split
 
+    def on_init(self, report):
+        self.init = report
+
     def on_interrupt(self):
         self.interrupted = True
 
@@ -250,3 +253,21 @@ def test_wrong_data_are_refused_before_training(make_request, tmp_path, folder):
     with pytest.raises(DataError, match="no such folder"):
         fit(make_request(data=tmp_path / "nowhere"), folder, Listener())
     assert not folder.path.exists()
+
+
+@pytest.mark.slow
+def test_a_run_can_begin_with_the_weights_of_another(whole_run, make_request, folder):
+    listener = Listener()
+    request = replace(make_request(epochs=1), init=str(whole_run[0].path))
+    fit(request, folder, listener)
+    assert listener.init.missing == ()
+    # two steps at the start of the warm-up leave the weights close to those they began with
+    begun, given = _weights(folder), _weights(whole_run[0])
+    apart = max(float((begun[name] - given[name]).abs().max()) for name in given)
+    assert apart < 0.01
+
+
+def test_weights_that_are_not_there_are_missed_before_the_data_are_read(make_request, folder):
+    request = replace(make_request(data="/nowhere"), init="/no/weights.pt")
+    with pytest.raises(UsageError, match="weights"):
+        fit(request, folder, Listener())

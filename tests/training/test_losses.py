@@ -6,7 +6,7 @@ import warnings
 import pytest
 import torch
 
-from medseg.training.losses import dice_cross_entropy, soft_dice
+from medseg.training.losses import dice_cross_entropy, soft_dice, supervised
 
 
 def _one_hot(labels, outputs):
@@ -69,3 +69,15 @@ def test_an_absent_structure_that_is_not_found_has_dice_one():
 def test_bfloat16_logits_give_a_float32_loss(logits, labels):
     loss = dice_cross_entropy(logits.bfloat16(), _one_hot(labels, 3), exclusive=True)
     assert loss.dtype == torch.float32
+
+
+def test_scales_are_weighed_and_a_scale_of_weight_zero_costs_nothing(logits, labels):
+    targets = _one_hot(labels, 3)
+    coarse = torch.randn(2, 3, 2, 3, 3, generator=torch.Generator().manual_seed(2))
+    nonsense = torch.full((2, 3, 1, 1, 1), torch.nan)
+    one = dice_cross_entropy(logits, targets, exclusive=True)
+    # nearest-exact takes, of 5, 6 and 7 voxels for 2, 3 and 3, those around each cell's centre
+    picked = labels[:, [1, 3]][:, :, [1, 3, 5]][:, :, :, [1, 3, 5]]
+    other = dice_cross_entropy(coarse, _one_hot(picked, 3), exclusive=True)
+    loss = supervised([logits, coarse, nonsense], (0.75, 0.25, 0.0), targets, exclusive=True)
+    assert loss.item() == pytest.approx(0.75 * one.item() + 0.25 * other.item(), rel=1e-5)

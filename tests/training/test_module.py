@@ -56,3 +56,38 @@ def test_dropout_is_the_same_in_the_same_step(phantom_task, plan):
     module = _module(phantom_task, plan, network)
     batch = Batch(torch.randn(1, 2, 4, 4, 4), torch.randint(0, 4, (1, 4, 4, 4)))
     assert module.training_step(batch, 0) == module.training_step(batch, 0)
+
+
+class Deep(nn.Module):
+    """A network with two scales, the second of which would be heard only in deep supervision."""
+
+    SUPERVISION = (0.5, 0.5)
+
+    def __init__(self):
+        super().__init__()
+        self.fine, self.coarse = nn.Conv3d(2, 3, 1), nn.Conv3d(2, 3, 1)
+
+    def forward(self, image):
+        return self.fine(image)
+
+    def deep_supervision(self, image):
+        return [self.fine(image), self.coarse(image[:, :, ::2, ::2, ::2])]
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_coarser_logits_count_if_the_recipe_says_so(phantom_task, make_plan, deep):
+    plan = make_plan(training=Training(deep_supervision=deep))
+    module = _module(phantom_task, plan, Deep())
+    batch = Batch(torch.randn(1, 2, 4, 4, 4), torch.randint(0, 4, (1, 4, 4, 4)))
+    module.training_step(batch, 0).backward()
+    assert (module.network.coarse.weight.grad is not None) == deep
+    assert module.network.fine.weight.grad.abs().sum() > 0
+
+
+def test_the_recipe_may_ask_for_nesterov(hippocampus_task, make_plan):
+    settings = Training(optimizer="sgd", momentum=0.9, learning_rate=0.02, weight_decay=3e-5)
+    optimizer = _module(hippocampus_task, make_plan(training=settings)).configure_optimizers()
+    assert isinstance(optimizer, torch.optim.SGD)
+    first = optimizer.param_groups[0]
+    assert (first["nesterov"], first["momentum"], first["lr"]) == (True, 0.9, 0.02)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [3e-5, 0.0]

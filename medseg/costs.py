@@ -1,0 +1,189 @@
+"""What a network costs: parameters, multiply-adds, and on this machine seconds and memory."""
+
+import multiprocessing
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from medseg import networks
+from medseg.shapes import Shape
+
+Work = Literal["prediction", "gradients", "training step"]
+"""A patch without gradients; a patch and all gradients; that and a step of AdamW."""
+
+REPEATS: Final = 3
+AS_MADE: Final = ("tiny", "published")
+"""Sizes whose options stay as they are, whatever the patch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A network in one of its sizes, on one patch.
+
+    Attributes:
+        name: A module of `medseg.networks`.
+        size: One of its sizes.
+        in_channels: Channels of the image.
+        out_channels: Channels of the logits.
+        patch: Voxels along each axis.
+    """
+
+    name: str
+    size: str
+    in_channels: int
+    out_channels: int
+    patch: Shape
+
+    def build(self) -> nn.Module:
+        """Build it as training would, with the options that suit the patch.
+
+        Raises:
+            ValueError: There is no such network or size.
+            ModuleNotFoundError: The network needs a package that is not installed.
+        """
+        fitted: dict[str, Any] = {}
+        if not self.size.startswith(AS_MADE):
+            fitted = networks.fitted(self.name, self.patch)
+        return networks.build(
+            self.name,
+            in_channels=self.in_channels,
+            out_channels=self.out_channels,
+            size=self.size,
+            **fitted,
+        )
+
+    def image(self, device: torch.device) -> Tensor:
+        """Make a patch of noise."""
+        return torch.randn(1, self.in_channels, *self.patch, device=device)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What can be counted without computing.
+
+    Attributes:
+        parameters: Of the network, auxiliary heads included.
+        multiply_adds: Of convolutions, matrix products and attention in a forward pass.
+    """
+
+    parameters: int
+    multiply_adds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one piece of work takes.
+
+    Attributes:
+        seconds: Median of three.
+        peak_bytes: Memory above that of the program before the network was built.
+    """
+
+    seconds: float
+    peak_bytes: int
+
+
+def count(subject: Subject) -> Counted:
+    """Count on tensors without values, in a second or less.
+
+    Raises:
+        ValueError: There is no such network or size.
+        ModuleNotFoundError: The network needs a package that is not installed.
+    """
+    device = torch.device("meta")
+    with device:
+        network = subject.build().eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(subject.image(device))
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return Counted(parameters, counter.get_total_flops() // 2)
+
+
+def measure(subject: Subject, work: Work) -> Measured:
+    """Measure in a process of its own.
+
+    Raises:
+        MemoryError: Memory ran out, or the process ended, most likely because it did.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        try:
+            return pool.submit(measure_here, subject, work).result()
+        except (BrokenProcessPool, torch.OutOfMemoryError) as error:
+            raise MemoryError(f"{subject.name} in size {subject.size} needs too much") from error
+
+
+def measure_here(subject: Subject, work: Work) -> Measured:
+    """Measure in this process, whose peak of memory so far counts if it was higher."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    before = _resident_bytes(device)
+    act = _action(subject.build().to(device), subject.image(device), work)
+    seconds = []
+    for _ in range(REPEATS + 1):  # the first is slower: indices and kernels are prepared
+        start = time.perf_counter()
+        act()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - start)
+    return Measured(statistics.median(seconds[1:]), max(0, _peak_bytes(device) - before))
+
+
+def _action(network: nn.Module, image: Tensor, work: Work) -> Callable[[], None]:
+    """Return the work as a function."""
+    # In bfloat16 on a GPU, as in training.
+    on_gpu = image.device.type == "cuda"
+    precision = torch.autocast(image.device.type, torch.bfloat16, enabled=on_gpu)
+
+    def predict() -> None:
+        with torch.inference_mode(), precision:
+            network(image)
+
+    if work == "prediction":
+        network.eval()
+        return predict
+    optimizer = torch.optim.AdamW(network.parameters())
+    supervised: Callable[[Tensor], list[Tensor]] = getattr(
+        network, "deep_supervision", lambda given: [network(given)]
+    )
+
+    def step() -> None:
+        optimizer.zero_grad()
+        with precision:
+            scales = supervised(image)
+        losses = [scale.float().square().mean() for scale in scales]
+        torch.autograd.backward(losses)
+        if work == "training step":
+            optimizer.step()
+
+    return step
+
+
+def _resident_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.memory_allocated(device))
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def _peak_bytes(device: torch.device) -> int:
+    """Return the highest memory of this process so far."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
