@@ -8,7 +8,6 @@ concatenated with those of the skip connection, the weights are split instead.
 import itertools
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -48,7 +47,8 @@ class MambaDecoder(nn.Module):
     ) -> None:
         super().__init__()
         embedding, *merges = strides
-        rates = iter(torch.linspace(drop_path, 0, self.DEPTH * len(merges)).tolist())
+        blocks = self.DEPTH * len(merges)
+        rates = iter([drop_path * (1 - n / (blocks - 1)) for n in range(blocks)])
         fine, up = scales[-2::-1], merges[::-1]
         self.stages = nn.ModuleList(
             StateSpaceStage(

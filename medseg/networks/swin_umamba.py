@@ -68,7 +68,8 @@ class Encoder(nn.Module):
         self.patch_embed = PatchEmbedding(
             in_channels, features, stride=patch_embedding, normalized=True
         )
-        rates = iter(torch.linspace(0, drop_path, sum(depths)).tolist())
+        blocks = sum(depths)
+        rates = iter([drop_path * n / max(1, blocks - 1) for n in range(blocks)])
         self.layers = nn.ModuleList(
             StateSpaceStage(
                 features * 2**n,
