@@ -197,15 +197,16 @@ def read(name: str, settings: tuple[str, ...] = ()) -> Recipe:
 def for_network(
     network: str | None, settings: tuple[str, ...] = (), *, name: str | None = None
 ) -> Recipe:
-    """Read the recipe `name`, else the one named after `network`, else the default one.
+    """Read the recipe `name`, else the default one, for `network`, else the recipe's own.
+
+    Recipes named after a network are those of its paper. They are no network's default: they count
+    on weeks of a GPU, or on pre-trained weights.
 
     Raises:
         UsageError: There is no recipe `name`, or a setting names no field or has a wrong value.
     """
-    if name is None:
-        name = network if network in names() else "default"
     chosen = () if network is None else (f"network.name={network}",)
-    return read(name, (*chosen, *settings))
+    return read(name or "default", (*chosen, *settings))
 
 
 def read_plan(text: str, *, where: Path | str) -> Plan:

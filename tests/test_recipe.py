@@ -98,19 +98,16 @@ def test_without_a_network_the_default_recipe_is_read():
     assert recipes.for_network(None).network.name == "swin_unetr"
 
 
-def test_a_network_without_a_recipe_is_put_into_the_default_one():
+def test_a_network_is_put_into_the_recipe():
     found = recipes.for_network("brand_new", ("training.epochs=7",))
     assert found.network.name == "brand_new"
     assert found.training.epochs == 7
 
 
-def test_a_network_with_a_recipe_gets_its_own(tmp_path, monkeypatch):
-    folder = tmp_path / "configs" / "recipes"
-    folder.mkdir(parents=True)
-    (folder / "own.yaml").write_text("network: {name: own}\ntraining: {epochs: 42}\n")
-    monkeypatch.setattr(recipes.resources, "folder", lambda name: tmp_path / name)
-    found = recipes.for_network("own")
-    assert (found.network.name, found.training.epochs) == ("own", 42)
+@pytest.mark.parametrize("name", sorted(set(recipes.names()) - {"default"}))
+def test_the_recipe_of_a_paper_names_its_network(name):
+    assert recipes.for_network(None, name=name).network.name == name
+    assert recipes.for_network("brand_new", name=name).network.name == "brand_new"
 
 
 def test_an_empty_recipe_is_the_default_one(tmp_path, monkeypatch):

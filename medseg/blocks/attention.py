@@ -28,25 +28,34 @@ CHUNK = 1 << 22
 
 
 def attend(
-    qkv: Qkv, bias: Bias, windows: Windows
+    qkv: Qkv, bias: Bias | None, windows: Windows
 ) -> Float[Tensor, "windows tokens heads features"]:
     """Let the tokens of each window attend to each other."""
+    if bias is None:  # then torch's own kernel keeps no map either
+        return _attend(qkv, None, windows)
     if torch.is_grad_enabled() and (qkv.requires_grad or bias.requires_grad):
         result: Tensor = _Attend.apply(qkv, bias, windows)
         return result
     return _attend(qkv, bias, windows)
 
 
-def _attend(qkv: Tensor, bias: Tensor, windows: Windows) -> Tensor:
+def _attend(qkv: Tensor, bias: Tensor | None, windows: Windows) -> Tensor:
     """Attend group by group, for a group shares one mask."""
     mixed = []
     for group in windows.groups:
         q, k, v = qkv[group.start : group.stop].permute(2, 0, 3, 1, 4).unbind()
-        logits = _masked(bias, group)[None].to(q.dtype)
+        mask = _mask(bias, group, q.dtype)
         mixed.append(
-            functional.scaled_dot_product_attention(q, k, v, attn_mask=logits).transpose(1, 2)
+            functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
         )
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+
+
+def _mask(bias: Tensor | None, group: Group, dtype: torch.dtype) -> Tensor | None:
+    """Return what torch's kernel wants: logits to add, or which pairs may see each other."""
+    if bias is not None:
+        return _masked(bias, group)[None].to(dtype)
+    return None if group.separate is None else ~group.separate[None, None]
 
 
 def _masked(bias: Tensor, group: Group) -> Tensor:

@@ -1,8 +1,8 @@
-"""From tokens to more tokens: the inverse of merging patches.
+"""From tokens to more tokens: the mirror image of patch merging.
 
-Source: Cao et al. 2021, Swin-Unet, section 3.4, https://arxiv.org/abs/2105.05537
+Source: Cao et al. 2021, Swin-Unet, sections 3.4 and 3.5, https://arxiv.org/abs/2105.05537
 Differs from the reference code: three dimensions, any stride along each axis; the refined grid may
-be cut to that of the encoder.
+be cut to that of the encoder; what is joined is not concatenated, the weights are split instead.
 """
 
 import math
@@ -10,44 +10,74 @@ import math
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
+from medseg.blocks.patch import Stride, Tokens
 from medseg.blocks.windows import Grid
-
-Stride = tuple[int, int, int]
-Tokens = Float[Tensor, "batch i j k features"]
 
 
 class PatchExpanding(nn.Module):
-    """A block of tokens for each token: a linear map, each of its parts normalised."""
+    """A block of tokens for each token: a linear map of its features, each part normalised."""
 
-    def __init__(self, in_features: int, out_features: int, *, stride: Stride) -> None:
+    def __init__(self, features: int, out_features: int, *, stride: Stride) -> None:
         super().__init__()
         self.stride = stride
-        self.expand = nn.Linear(in_features, math.prod(stride) * out_features, bias=False)
+        self.expand = nn.Linear(features, math.prod(stride) * out_features, bias=False)
         self.norm = nn.LayerNorm(out_features)
 
-    def forward(self, tokens: Tokens, grid: Grid) -> Float[Tensor, "batch fine_i fine_j fine_k _"]:
-        """Expand, and keep of the refined grid what lies in `grid`."""
+    def forward(
+        self, tokens: Tokens, grid: Grid | None = None
+    ) -> Float[Tensor, "batch more_i more_j more_k fewer"]:
+        """Refine the grid by the stride; of the result keep what lies in `grid`."""
         return self.assemble(self.blocks(tokens), grid)
 
-    def blocks(self, tokens: Tokens) -> Float[Tensor, "batch i j k block out"]:
-        """Return the tokens of each block side by side, the last axis of a block fastest."""
-        normalized: Tensor = self.norm(
-            self.expand(tokens).unflatten(-1, (-1, self.norm.normalized_shape[0]))
-        )
+    def blocks(self, tokens: Tokens) -> Float[Tensor, "batch i j k block fewer"]:
+        """Return the tokens of each block side by side, those along the last axis first."""
+        parts = self.expand(tokens).unflatten(-1, (math.prod(self.stride), -1))
+        normalized: Tensor = self.norm(parts)
         return normalized
 
     def assemble(
-        self, blocks: Float[Tensor, "batch i j k block values"], grid: Grid
-    ) -> Float[Tensor, "batch fine_i fine_j fine_k values"]:
-        """Put the blocks in their places, and keep what lies in `grid`."""
+        self, blocks: Float[Tensor, "batch i j k block values"], grid: Grid | None = None
+    ) -> Float[Tensor, "batch more_i more_j more_k values"]:
+        """Put the parts of each block in their places; keep what lies in `grid`."""
         p, q, r = self.stride
         fine = rearrange(blocks, "b i j k (p q r) c -> b (i p) (j q) (k r) c", p=p, q=q, r=r)
-        return fine[:, : grid[0], : grid[1], : grid[2]]
+        return fine if grid is None else fine[:, : grid[0], : grid[1], : grid[2]]
 
     def inflated(self, name: str, weight: Tensor) -> Tensor | None:
-        """Adapt a weight of the 2D block, whose slices all begin alike; None if it cannot be."""
-        whole = self.get_parameter(name)
-        slices = self.stride[0]
-        fits = name == "expand.weight" and slices * weight.numel() == whole.numel()
-        return weight.repeat(slices, 1) if fits else None
+        """Make the map of volumes from that of images: all slices of a block begin alike."""
+        return weight.repeat(self.stride[0], 1) if name == "expand.weight" else None
+
+
+class ExpandingHead(nn.Module):
+    """Expand each token to a patch of voxels, and map each voxel to its logits."""
+
+    def __init__(self, features: int, out_channels: int, *, patch: Stride, bias: bool) -> None:
+        super().__init__()
+        self.expanding = PatchExpanding(features, features, stride=patch)
+        self.linear = nn.Linear(features, out_channels, bias=bias)
+
+    def forward(self, tokens: Tokens, grid: Grid) -> Float[Tensor, "batch outputs x y z"]:
+        """Return logits on `grid`."""
+        logits = self.linear(self.expanding.blocks(tokens))  # few, and only these are rearranged
+        fine = self.expanding.assemble(logits, grid)
+        return rearrange(fine, "b i j k c -> b c i j k").contiguous()
+
+    def inflated(self, name: str, weight: Tensor) -> Tensor | None:
+        """Make the linear map from the convolution of single voxels that it is elsewhere."""
+        return weight.flatten(1) if name == "linear.weight" else None
+
+
+class Joining(nn.Module):
+    """Map the features of the decoder and of a skip, side by side, to as many as one has."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * features, features)
+
+    def forward(self, tokens: Tokens, skip: Tokens) -> Tokens:
+        """Join them."""
+        of_tokens, of_skip = self.linear.weight.chunk(2, dim=1)
+        joined = functional.linear(tokens, of_tokens, self.linear.bias)
+        return joined + functional.linear(skip, of_skip)

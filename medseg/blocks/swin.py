@@ -42,8 +42,28 @@ class DropPath(nn.Module):
         return tokens * tokens.new_empty(len(tokens), 1, 1, 1, 1).bernoulli_(kept).div_(kept)
 
 
-class SwinBlock(nn.Module):
-    """Window attention, then a feed-forward network, each normalised before and added after."""
+class AttentionBlock(nn.Module):
+    """Attention, then a feed-forward network, each normalised before and added after."""
+
+    def __init__(
+        self, features: int, attention: nn.Module, *, drop_path: float, dropout: float
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(features)
+        self.attn = attention
+        self.norm2 = nn.LayerNorm(features)
+        self.mlp = FeedForward(features, 4 * features, dropout=dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """Transform the tokens."""
+        tokens = tokens + self.drop_path(self.dropout(self.attn(self.norm1(tokens))))
+        return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+
+
+class SwinBlock(AttentionBlock):
+    """The block with attention in windows."""
 
     def __init__(
         self,
@@ -56,17 +76,7 @@ class SwinBlock(nn.Module):
         drop_path: float,
         dropout: float,
     ) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(features)
-        self.attn = WindowAttention(
+        attention = WindowAttention(
             features, heads=heads, window=window, shift=shift, clipped_bias=clipped_bias
         )
-        self.norm2 = nn.LayerNorm(features)
-        self.mlp = FeedForward(features, 4 * features, dropout=dropout)
-        self.dropout = nn.Dropout(dropout)
-        self.drop_path = DropPath(drop_path)
-
-    def forward(self, tokens: Tokens) -> Tokens:
-        """Transform the tokens."""
-        tokens = tokens + self.drop_path(self.dropout(self.attn(self.norm1(tokens))))
-        return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+        super().__init__(features, attention, drop_path=drop_path, dropout=dropout)

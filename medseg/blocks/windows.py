@@ -9,7 +9,7 @@ per window.
 import functools
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,17 +68,36 @@ def _cut(batch: int, grid: Grid, window: Grid, shift: Grid, device: torch.device
         counts = _each(lambda n, w: -(-n // w), grid, size)
         tokens = _tokens_by_window(batch, grid, size, shift, counts)
         order, groups = _groups(size, shift, counts, device)
-        source = tokens[:, order].transpose(0, 1).flatten()
-        filled = source >= 0
-        slot = torch.empty(batch * math.prod(grid), dtype=torch.int64)
-        slot[source[filled]] = filled.nonzero().flatten()
-        return Windows(
-            size=size,
-            source=source.clamp(min=0).to(device),
-            empty=(~filled).nonzero().flatten().to(device),
-            slot=slot.to(device),
-            groups=tuple(Group(g.start * batch, g.stop * batch, g.separate) for g in groups),
-        )
+        return layout(size, tokens[:, order], groups, device)
+
+
+def layout(
+    size: Grid,
+    tokens: Int64[Tensor, "batch windows tokens"],
+    groups: Sequence[Group],
+    device: torch.device,
+) -> Windows:
+    """Note where each token goes and comes from; windows of one group must lie side by side.
+
+    Args:
+        size: Of a window.
+        tokens: The number of the token in each slot, those of the first case first; -1 where there
+            is none.
+        groups: Of the windows of one case.
+        device: Where the indices are needed.
+    """
+    batch = len(tokens)
+    source = tokens.transpose(0, 1).flatten()
+    filled = source >= 0
+    slot = torch.empty(int(filled.sum()), dtype=torch.int64)
+    slot[source[filled]] = filled.nonzero().flatten()
+    return Windows(
+        size=size,
+        source=source.clamp(min=0).to(device),
+        empty=(~filled).nonzero().flatten().to(device),
+        slot=slot.to(device),
+        groups=tuple(Group(g.start * batch, g.stop * batch, g.separate) for g in groups),
+    )
 
 
 def _tokens_by_window(

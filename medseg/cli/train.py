@@ -36,7 +36,7 @@ def train(
         str | None, typer.Option(help="Network, see 'medseg networks'; else the recipe's.")
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="How to train; else the network's recipe, else 'default'.")
+        str | None, typer.Option(help="How to train: default, or a network: as its paper.")
     ] = None,
     init: Annotated[
         Path | None,

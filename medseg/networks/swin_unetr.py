@@ -18,9 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from medseg.blocks.head import Head
 from medseg.blocks.patch import Merging, PatchEmbedding, PatchMerging, Stride, per_axis
-from medseg.blocks.residual import ResidualUnit, UpBlock
+from medseg.blocks.residual import Convolution, Features, ResidualUnit, UpBlock
 from medseg.blocks.swin import SwinBlock, Tokens
 from medseg.blocks.window_attention import ClippedBias
 from medseg.weights import Source
@@ -132,6 +131,22 @@ class SwinTransformer(nn.Module):
             tokens = self.get_submodule(f"layers{n}.0")(tokens)
             scales.append(tokens)
         return [functional.layer_norm(t, t.shape[-1:]).permute(0, 4, 1, 2, 3) for t in scales]
+
+
+class Head(nn.Module):
+    """One logit for each output, from the features of a voxel."""
+
+    def __init__(self, features: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = Convolution(features, out_channels, kernel=1, bias=True)
+
+    def forward(self, x: Features) -> Float[Tensor, "batch outputs i j k"]:
+        """Map each voxel; the logits lie channel by channel, as losses and files want them."""
+        weight, bias = self.conv.conv.weight.flatten(1), self.conv.conv.bias
+        logits = weight.expand(len(x), -1, -1) @ x.flatten(2)
+        if bias is not None:
+            logits = logits.add_(bias.to(logits.dtype)[:, None])
+        return logits.view(*logits.shape[:2], *x.shape[2:])
 
 
 class SwinUNETR(nn.Module):

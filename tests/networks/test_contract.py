@@ -178,7 +178,7 @@ def test_bfloat16_agrees_roughly(network):
 def test_bfloat16_autocast_trains(network):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         scales = scales_of(network, image(64, 32, 32))
-    sum(logits.float().square().mean() for logits in scales).backward()
+    sum(scale.float().square().mean() for scale in scales).backward()
     assert all(p.grad.isfinite().all() for p in network.parameters())
 
 

@@ -1,0 +1,396 @@
+"""D-Former: attention of neighbours and of tokens spread over the volume, in turn.
+
+Source: Wu et al. 2022, D-Former: a U-shaped dilated transformer for 3D medical image segmentation,
+https://arxiv.org/abs/2201.00462, section 3 and figure 2
+Differs from the reference code: an image may have any size, and `forward` remembers nothing of the
+sizes it saw; padding is masked along every axis in both scopes, and odd grids are merged along
+every axis; a group is clipped along each axis alone (`short_grid="whole"` is the reference);
+patches, strides and groups may differ along each axis, and any number of features and outputs goes.
+All three heads are supervised (`supervised=2` is the reference, which leaves the third unused), and
+they have a bias (`head_bias=False` is the reference). What a block adds begins small. Features and
+skips are not concatenated, the weights are split instead. The published weights fit and give the
+same logits.
+"""
+
+import functools
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from medseg.blocks.group_attention import GroupAttention, ShortGrid
+from medseg.blocks.patch import PatchEmbedding, PatchMerging, per_axis
+from medseg.blocks.patch_expanding import ExpandingHead, Joining, PatchExpanding
+from medseg.blocks.position_encoding import PositionEncoding
+from medseg.blocks.swin import AttentionBlock
+from medseg.blocks.token_groups import fitting
+from medseg.blocks.windows import Grid
+from medseg.weights import Source
+
+Tokens = Float[Tensor, "batch i j k features"]
+Embedded = Callable[[Tensor], Tensor]
+"""A hook that may replace the tokens of the patch embedding, as masked pre-training does."""
+
+STAGES = 4
+HEADS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StageOptions:
+    """What all stages share."""
+
+    group: Grid
+    short_grid: ShortGrid
+    checkpointing: bool
+
+
+class Stage(nn.Module):
+    """A position encoding, then blocks of attention, local and global in turn."""
+
+    def __init__(
+        self, features: int, *, heads: int, drop_path: Sequence[float], options: StageOptions
+    ) -> None:
+        super().__init__()
+        self.checkpointing = options.checkpointing
+        self.position = PositionEncoding(features)
+        self.blocks = nn.ModuleList()
+        for number, probability in enumerate(drop_path):
+            attention = GroupAttention(
+                features,
+                heads=heads,
+                size=options.group,
+                scope="global" if number % 2 else "local",
+                short_grid=options.short_grid,
+            )
+            self.blocks.append(
+                AttentionBlock(features, attention, drop_path=probability, dropout=0.0)
+            )
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """Transform the tokens."""
+        tokens = self.position(tokens)
+        for block in self.blocks:
+            if self.checkpointing and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, use_reentrant=False)
+            else:
+                tokens = block(tokens)
+        return tokens
+
+
+class DFormer(nn.Module):
+    """D-Former.
+
+    `torch.export` works for a size that the network has seen before: the layout of the groups
+    depends on the size and is computed outside the trace, by the first forward pass.
+
+    Args:
+        in_channels: Channels of the image.
+        out_channels: Channels of the logits.
+        features: Features of a token at the finest scale; they double with each stage.
+        depths: Attention blocks of each stage of the encoder; the decoder mirrors them.
+        heads: Attention heads of each stage.
+        group: Tokens of a group along each side, or along each axis.
+        patch_embedding: Voxels of a patch along each side, or along each axis.
+        strides: What each merging divides the grid by, along each side or along each axis; the
+            decoder mirrors it.
+        short_grid: What becomes of a group that is longer than the grid; see
+            `medseg.blocks.group_attention.GroupAttention`.
+        supervised: How many of the three heads `deep_supervision` returns, finest first. The
+            parameters of the others are there and get no gradient.
+        head_bias: Whether the heads add a constant to each output.
+        drop_path: Probability of leaving out the last block of the encoder; it rises linearly from
+            0 at the first, and falls likewise in the decoder.
+        checkpointing: Compute attention blocks again in the backward pass instead of keeping their
+            values.
+
+    Raises:
+        ValueError: The heads do not divide the features of their stage, there are not four stages,
+            or more heads are to be supervised than there are.
+    """
+
+    HEAD_BIAS: str
+    SUPERVISION: tuple[float, ...] = (4 / 7, 2 / 7, 1 / 7)
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        features: int = 96,
+        depths: Sequence[int] = (2, 2, 6, 2),
+        heads: Sequence[int] = (3, 6, 12, 24),
+        group: int | Sequence[int] = (2, 8, 8),
+        patch_embedding: int | Sequence[int] = (2, 4, 4),
+        strides: Sequence[int | Sequence[int]] = (2, 2, 2),
+        short_grid: ShortGrid = "clip",
+        supervised: int = HEADS,
+        head_bias: bool = True,
+        drop_path: float = 0.0,
+        checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        check(features, depths, heads, strides, supervised)
+        weights = [2.0**-n for n in range(supervised)]
+        self.SUPERVISION = tuple(weight / sum(weights) for weight in weights)
+        if head_bias:
+            self.HEAD_BIAS = "heads.0.linear.bias"
+        self.supervised = supervised
+        self.checkpointing = checkpointing
+        self.shape = features, tuple(depths), tuple(heads)
+        self.strides = [per_axis(stride) for stride in strides]
+        patch = per_axis(patch_embedding)
+        widths = [features * 2**n for n in range(STAGES)]
+        options = StageOptions(per_axis(group), short_grid, checkpointing)
+        stages = [
+            {"features": width, "heads": count, "drop_path": rates, "options": options}
+            for width, count, rates in zip(
+                widths, heads, drop_path_rates(drop_path, depths), strict=True
+            )
+        ]
+        self.patch_embed = PatchEmbedding(in_channels, features, stride=patch, normalized=True)
+        self.encoder = nn.ModuleList(Stage(**stage) for stage in stages)
+        self.mergings = nn.ModuleList(
+            PatchMerging(width, stride=stride, order="monai_v2")
+            for width, stride in zip(widths, self.strides, strict=False)
+        )
+        self.encoder_norm = nn.LayerNorm(widths[-1])
+        # The parts of the decoder are numbered by their scale, finest first, as the encoder's are.
+        self.expandings = nn.ModuleList(
+            PatchExpanding(2 * width, width, stride=stride)
+            for width, stride in zip(widths, self.strides, strict=False)
+        )
+        self.joinings = nn.ModuleList(Joining(width) for width in widths[:-1])
+        self.decoder = nn.ModuleList(Stage(**stage) for stage in stages[:-1])
+        self.decoder_norm = nn.LayerNorm(features)
+        self.heads = nn.ModuleList(
+            ExpandingHead(width, out_channels, patch=patch, bias=head_bias)
+            for width in widths[:HEADS]
+        )
+        calm_branches([*self.encoder, *self.decoder])
+
+    def encode(
+        self,
+        image: Float[Tensor, "batch channels i j k"],
+        *,
+        after_embedding: Embedded | None = None,
+    ) -> list[Tensor]:
+        """Return the encoder's features by scale, finest first.
+
+        Those are what each stage begins with, as the decoder wants them; of the coarsest, what it
+        ends with.
+        """
+        return [s.permute(0, 4, 1, 2, 3) for s in self._encode(image, after_embedding)]
+
+    def forward(
+        self, image: Float[Tensor, "batch channels i j k"]
+    ) -> Float[Tensor, "batch outputs i j k"]:
+        """Return logits on the grid of the image."""
+        i, j, k = image.shape[2:]
+        return self._logits(0, self._decode(self._encode(image))[0], (i, j, k))
+
+    def deep_supervision(self, image: Float[Tensor, "batch channels i j k"]) -> list[Tensor]:
+        """Return the logits of each supervised head, finest first.
+
+        A coarser one has a voxel for each block that the strides make of the image's voxels.
+        """
+        i, j, k = image.shape[2:]
+        logits = []
+        for n, tokens in enumerate(self._decode(self._encode(image))[: self.supervised]):
+            logits.append(self._logits(n, tokens, (i, j, k)))
+            p, q, r = self.strides[n]
+            i, j, k = -(-i // p), -(-j // q), -(-k // r)
+        return logits
+
+    def _encode(self, image: Tensor, after_embedding: Embedded | None = None) -> list[Tensor]:
+        """Return the features of each scale, finest first, channels-last."""
+        tokens = self.patch_embed(image)
+        if after_embedding is not None:
+            tokens = after_embedding(tokens)
+        scales = [tokens]
+        for stage, merging in zip(self.encoder, self.mergings, strict=False):
+            tokens = merging(stage(tokens))
+            scales.append(tokens)
+        scales[-1] = self.encoder_norm(self.encoder[-1](tokens))
+        return scales
+
+    def _decode(self, scales: list[Tensor]) -> list[Tensor]:
+        """Return what the heads see, finest first; coarse ones see it before the skip is joined."""
+        tokens = scales[-1]
+        decoded = []
+        for n in reversed(range(STAGES - 1)):
+            i, j, k = scales[n].shape[1:4]
+            refined = self.expandings[n](tokens, (i, j, k))
+            decoded.append(refined)
+            tokens = self.decoder[n](self.joinings[n](refined, scales[n]))
+        decoded[-1] = self.decoder_norm(tokens)
+        return decoded[::-1]
+
+    def _logits(self, scale: int, tokens: Tensor, grid: Grid) -> Tensor:
+        """Apply the head of a scale; the features of each voxel are what needs most memory."""
+        head = self.get_submodule(f"heads.{scale}")
+        if self.checkpointing and torch.is_grad_enabled():
+            return checkpoint(head, tokens, grid, use_reentrant=False)
+        logits: Tensor = head(tokens, grid)
+        return logits
+
+
+@torch.no_grad()
+def calm_branches(stages: Sequence[nn.Module]) -> None:
+    """Let what the blocks add begin small, as in GPT-2, so that high learning rates do no harm.
+
+    Source: Radford et al. 2019, Language models are unsupervised multitask learners, section 2.3
+    """
+    blocks = [m for stage in stages for m in stage.modules() if isinstance(m, AttentionBlock)]
+    for block in blocks:
+        for name in ("attn.proj", "mlp.linear2"):
+            block.get_parameter(f"{name}.weight").mul_((2 * len(blocks)) ** -0.5)
+
+
+def check(
+    features: int,
+    depths: Sequence[int],
+    heads: Sequence[int],
+    strides: Sequence[int | Sequence[int]],
+    supervised: int,
+) -> None:
+    """Refuse options that make no network.
+
+    Raises:
+        ValueError: Some do not.
+    """
+    if not len(depths) == len(heads) == len(strides) + 1 == STAGES:
+        raise ValueError(
+            f"depths and heads need {STAGES} entries, one for each stage, and strides "
+            f"{STAGES - 1}, one between each two; got {len(depths)}, {len(heads)} and "
+            f"{len(strides)}"
+        )
+    for stage, count in enumerate(heads):
+        if features * 2**stage % count:
+            raise ValueError(
+                f"{count} heads do not divide the {features * 2**stage} features of stage "
+                f"{stage + 1}; choose features and heads that do, such as 32 and (1, 2, 4, 8)"
+            )
+    if not 1 <= supervised <= HEADS:
+        raise ValueError(f"supervised must be 1 to {HEADS}, the number of heads; got {supervised}")
+
+
+def drop_path_rates(last: float, depths: Sequence[int]) -> list[list[float]]:
+    """Return the probability of each block of each stage."""
+    blocks = sum(depths)
+    rates = iter([last * n / max(1, blocks - 1) for n in range(blocks)])
+    return [list(itertools.islice(rates, depth)) for depth in depths]
+
+
+Network = DFormer
+
+
+def fitted(patch: tuple[int, int, int]) -> dict[str, Any]:
+    """Return patches, strides and groups that suit a training patch of `patch` voxels.
+
+    Small training patches show small things and are embedded more finely. An axis is not merged
+    below two tokens.
+    """
+    embedding = [4 if size >= 80 else 2 if size >= 24 else 1 for size in patch]
+    grids = [per_axis([-(-size // e) for size, e in zip(patch, embedding, strict=True)])]
+    strides = []
+    for _ in range(STAGES - 1):
+        strides.append(per_axis([2 if tokens >= 4 else 1 for tokens in grids[-1]]))
+        grids.append(per_axis([-(-n // s) for n, s in zip(grids[-1], strides[-1], strict=True)]))
+    return {
+        "patch_embedding": per_axis(embedding),
+        "strides": tuple(strides),
+        "group": fitting(grids),
+    }
+
+
+def renamed(patterns: Sequence[tuple[str, str]], name: str) -> str | None:
+    """Return our name of a weight by the pattern that its name begins with."""
+    for pattern, ours in patterns:
+        beginning = re.match(pattern, name)
+        if beginning:
+            rest = name[beginning.end() :].replace("pos_block.proj.0.", "position.conv.")
+            return beginning.expand(ours) + rest.replace("mlp.fc", "mlp.linear")
+    return None
+
+
+PUBLISHED = [
+    (r"model_down\.patch_embed\.", "patch_embed."),
+    (r"model_down\.layers\.(\d)\.downsample\.", r"mergings.\1."),
+    (r"model_down\.layers\.(\d)\.", r"encoder.\1."),
+    (r"model_down\.layers_up\.0\.", "expandings.2."),
+    (r"model_down\.layers_up\.1\.upsample\.", "expandings.1."),
+    (r"model_down\.layers_up\.2\.upsample\.", "expandings.0."),
+    (r"model_down\.layers_up\.1\.", "decoder.2."),
+    (r"model_down\.layers_up\.2\.", "decoder.1."),
+    (r"model_down\.layers_up\.3\.", "decoder.0."),
+    (r"model_down\.concat_back_dim\.1\.", "joinings.2.linear."),
+    (r"model_down\.concat_back_dim\.2\.", "joinings.1.linear."),
+    (r"model_down\.concat_back_dim\.3\.", "joinings.0.linear."),
+    (r"model_down\.norm\.", "encoder_norm."),
+    (r"model_down\.norm_up\.", "decoder_norm."),
+    (r"final\.(\d)\.0\.", r"heads.\1.expanding."),
+    (r"final\.(\d)\.1\.", r"heads.\1.linear."),
+]
+
+
+SWIN_T = (96, (2, 2, 6, 2), (3, 6, 12, 24))
+SWIN = [
+    (r"patch_embed\.", "patch_embed."),
+    (r"layers\.(\d)\.downsample\.", r"mergings.\1."),
+    (r"layers\.(\d)\.blocks\.(\d)\.", r"encoder.\1.blocks.\2."),
+    (r"norm\.", "encoder_norm."),
+]
+
+
+def has_swins_encoder(network: nn.Module) -> None:
+    """Refuse a network whose encoder has other blocks than Swin-T.
+
+    Raises:
+        ValueError: It does.
+    """
+    if not isinstance(network, DFormer) or network.shape != SWIN_T:
+        raise ValueError(
+            "Swin-T has 96 features, depths (2, 2, 6, 2) and heads (3, 6, 12, 24), and so must "
+            "the network; build it with size='base'"
+        )
+
+
+SOURCES = {
+    "published": Source(
+        what="D-Former as its authors published it",
+        rename=functools.partial(renamed, PUBLISHED),
+        hint="they belong to size 'published'",
+    ),
+    "swin_t": Source(
+        what="Swin-T of images, into the encoder",
+        rename=functools.partial(renamed, SWIN),
+        part=r"(encoder\.\d\.blocks|mergings)\.",
+        hint="position encodings and decoder begin afresh; the authors copied blocks alone, into "
+        "the decoder as well",
+        check=has_swins_encoder,
+    ),
+}
+
+SIZES: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "features": 12,
+        "depths": (1, 2, 1, 1),
+        "group": (4, 3, 3),
+        "patch_embedding": (1, 2, 2),
+    },
+    "small": {
+        "features": 48,
+        "depths": (2, 2, 2, 2),
+        "heads": (2, 4, 8, 16),
+        "group": (5, 7, 5),
+        "patch_embedding": 2,
+    },
+    "base": {"features": 96, "group": (4, 8, 8)},
+    "published": {"short_grid": "whole", "supervised": 2, "head_bias": False},
+}

@@ -1,0 +1,213 @@
+"""D-Former beside the published one; what that lacks beside what can be worked out otherwise."""
+
+import pytest
+import torch
+
+from medseg import networks
+from medseg.networks import d_former
+from medseg.networks.d_former import DFormer
+from tests import golden
+
+TINY = {"features": 8, "depths": (1, 2, 1, 1), "heads": (1, 2, 4, 8), "group": 3}
+
+
+def tiny(**options):
+    torch.manual_seed(0)
+    given = {"patch_embedding": (1, 2, 2), **TINY, **options}
+    return DFormer(in_channels=1, out_channels=2, **given)
+
+
+@pytest.fixture(scope="module")
+def published():
+    return networks.build("d_former", in_channels=1, out_channels=14, size="published")
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_the_published_weights_give_the_published_logits(real_data, published):
+    folder = real_data / "golden"
+    state = golden.state(folder, "d_former")
+    report = networks.load_published(published, state)
+    assert len(report.matched) == len(state)
+    assert not report.missing
+    assert not report.unexpected
+    image, stored = golden.image(folder, "d_former"), golden.outputs(folder, "d_former")
+    with torch.no_grad():
+        full, half = published.eval().deep_supervision(image)
+        assert torch.equal(published(image), full)
+    for name, logits in (("full", full), ("half", half)):
+        expected = torch.from_numpy(stored[name])
+        assert (logits[:, ::5, ::8] - expected).norm() / expected.norm() < 1e-5
+        moments = torch.stack([logits.mean(), logits.std(correction=0)]).double()
+        expected = torch.from_numpy(stored[f"{name}_mean_std"]).double()
+        torch.testing.assert_close(moments, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("size", "outputs", "count"), [("published", 14, 50_557_248), ("small", 3, 7_959_993)]
+)
+def test_parameters_are_as_many_as_stated(size, outputs, count):
+    with torch.device("meta"):
+        network = networks.build("d_former", in_channels=1, out_channels=outputs, size=size)
+    assert sum(p.numel() for p in network.parameters()) == count
+
+
+def test_the_published_size_supervises_two_of_its_three_heads(published):
+    assert pytest.approx((2 / 3, 1 / 3)) == published.SUPERVISION
+    assert len(published.heads) == 3
+    assert not hasattr(published, "HEAD_BIAS")
+
+
+def test_all_three_heads_are_supervised_otherwise():
+    network = tiny()
+    assert pytest.approx((4 / 7, 2 / 7, 1 / 7)) == network.SUPERVISION
+    logits = network.deep_supervision(torch.randn(1, 1, 9, 18, 21))
+    assert [tuple(t.shape) for t in logits] == [
+        (1, 2, 9, 18, 21),
+        (1, 2, 5, 9, 11),
+        (1, 2, 3, 5, 6),
+    ]
+
+
+def test_thick_slices_keep_their_number_under_strides_of_their_own():
+    network = tiny(patch_embedding=(1, 4, 4), strides=((1, 2, 2), (1, 2, 2), 2), group=(2, 3, 3))
+    image = torch.randn(2, 1, 7, 64, 50)
+    scales = network.encode(image)
+    assert [tuple(s.shape[1:]) for s in scales] == [
+        (8, 7, 16, 13), (16, 7, 8, 7), (32, 7, 4, 4), (64, 4, 2, 2),
+    ]  # fmt: skip
+    logits = network.deep_supervision(image)
+    assert [tuple(t.shape[2:]) for t in logits] == [(7, 64, 50), (7, 32, 25), (7, 16, 13)]
+    sum(t.sum() for t in logits).backward()
+
+
+def test_the_hook_may_replace_the_embedded_tokens():
+    network = tiny()
+    blank = network.encode(torch.zeros(1, 1, 8, 16, 16), after_embedding=torch.zeros_like)
+    other = network.encode(torch.randn(1, 1, 8, 16, 16), after_embedding=torch.zeros_like)
+    for a, b in zip(blank, other, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_checkpointing_changes_no_gradient():
+    network, saving = tiny(), tiny(checkpointing=True)
+    image = torch.randn(1, 1, 8, 20, 16)
+    for n in (network, saving):
+        sum(t.square().mean() for t in n.deep_supervision(image)).backward()
+    for a, b in zip(network.parameters(), saving.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_dropped_paths_matter_in_training_only():
+    network = tiny(drop_path=0.5)
+    image = torch.randn(1, 1, 8, 16, 16)
+    assert not torch.equal(network(image), network(image))
+    network.eval()
+    assert torch.equal(network(image), network(image))
+
+
+def test_paths_are_dropped_more_the_deeper_a_block_lies():
+    network = tiny(drop_path=0.4)
+    rates = [[b.drop_path.probability for b in stage.blocks] for stage in network.encoder]
+    expected = [[0.0], [0.1, 0.2], [0.3], [0.4]]
+    for ours, theirs in zip(rates, expected, strict=True):
+        assert ours == pytest.approx(theirs)
+    assert [b.drop_path.probability for b in network.decoder[1].blocks] == pytest.approx([0.1, 0.2])
+
+
+def test_the_published_groups_of_a_short_grid_hold_all_of_it():
+    torch.manual_seed(0)
+    options = {"patch_embedding": 1, "group": (2, 4, 4)}
+    whole, clipped = (tiny(short_grid=s, **options).eval() for s in ("whole", "clip"))
+    image = torch.randn(1, 1, 8, 32, 32)  # 4 x 4 at the coarsest scale but one is long enough
+    changed = [s.encode(image)[-1] for s in (whole, clipped)]
+    # At the coarsest scale the grid is 1 x 4 x 4, one group for both.
+    torch.testing.assert_close(*changed)
+    image = torch.randn(1, 1, 32, 16, 16)  # there 4 x 2 x 2: one group, or two of 2 x 2 x 2
+    a, b = (s.encode(image)[-1] for s in (whole, clipped))
+    assert not torch.allclose(a, b, atol=1e-4)
+
+
+SWIN_T_BLOCKS = {0: 2, 1: 2, 2: 6, 3: 2}
+
+
+def swin_t():
+    """The names and shapes of ImageNet's Swin-T, as its authors released it."""
+    shapes = {"patch_embed.proj.weight": (96, 3, 4, 4), "patch_embed.proj.bias": (96,)}
+    shapes |= {"patch_embed.norm.weight": (96,), "patch_embed.norm.bias": (96,)}
+    shapes |= {"norm.weight": (768,), "norm.bias": (768,), "head.weight": (1000, 768)}
+    for stage, depth in SWIN_T_BLOCKS.items():
+        c = 96 * 2**stage
+        for block in range(depth):
+            parts = {"norm1": (c,), "attn.qkv": (3 * c, c), "attn.proj": (c, c), "norm2": (c,)}
+            parts |= {"mlp.fc1": (4 * c, c), "mlp.fc2": (c, 4 * c)}
+            for part, shape in parts.items():
+                name = f"layers.{stage}.blocks.{block}.{part}"
+                shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+            name = f"layers.{stage}.blocks.{block}.attn.relative_position_bias_table"
+            shapes[name] = (169, 3 * 2**stage)
+        if stage < 3:
+            name = f"layers.{stage}.downsample"
+            shapes |= {f"{name}.reduction.weight": (2 * c, 4 * c)}
+            shapes |= {f"{name}.norm.weight": (4 * c,), f"{name}.norm.bias": (4 * c,)}
+    return {name: torch.rand(shape) for name, shape in shapes.items()}
+
+
+def test_swin_t_fills_the_encoder():
+    network = networks.build("d_former", in_channels=2, out_channels=3, size="base")
+    state = swin_t()
+    report = networks.load_published(network, state)
+    assert report.share == 1
+    biases = [name for name in state if name.endswith("bias_table")]
+    assert sorted(report.unexpected) == sorted([*biases, "head.weight"])
+    theirs = state["layers.2.blocks.5.mlp.fc1.weight"]
+    assert torch.equal(network.encoder[2].blocks[5].mlp.linear1.weight, theirs)
+    # A gray patch of equal slices is embedded as the coloured image of one slice: the sum of the
+    # embedding's weights over channels and slices stays.
+    theirs = state["patch_embed.proj.weight"].sum(1)
+    torch.testing.assert_close(network.patch_embed.proj.weight.sum((1, 2)), theirs)
+
+
+def test_swin_t_is_refused_by_a_network_of_other_heads():
+    network = DFormer(in_channels=1, out_channels=2, features=96, heads=(2, 4, 8, 16))
+    with pytest.raises(ValueError, match="build it with size='base'"):
+        networks.load_published(network, swin_t())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"features": 20, "heads": (3, 6, 12, 24)}, "3 heads do not divide the 20 features"),
+        ({"depths": (2, 2)}, "need 4 entries"),
+        ({"strides": (2, 2, 2, 2)}, "one between each two"),
+        ({"supervised": 4}, "must be 1 to 3"),
+    ],
+)
+def test_impossible_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(**options)
+
+
+def test_small_patches_are_embedded_finely_and_their_grids_filled():
+    # 40 x 56 x 40 voxels are 20 x 28 x 20 tokens, and 10 x 14 x 10, 5 x 7 x 5 further on
+    assert d_former.fitted((40, 56, 40)) == {
+        "patch_embedding": (2, 2, 2),
+        "strides": ((2, 2, 2),) * 3,
+        "group": (5, 7, 5),
+    }
+
+
+def test_thin_patches_are_not_merged_away():
+    assert d_former.fitted((4, 160, 160)) == {
+        "patch_embedding": (1, 4, 4),
+        "strides": ((2, 2, 2), (1, 2, 2), (1, 2, 2)),
+        "group": (4, 5, 5),
+    }
+
+
+def test_what_blocks_add_begins_small():
+    block = networks.build("d_former", in_channels=1, out_channels=2).encoder[0].blocks[0]
+    # Of torch's uniform weights within 1 / sqrt(384); 22 blocks add twice each.
+    bound = 384**-0.5 / 44**0.5
+    largest = block.mlp.linear2.weight.detach().abs().max()
+    assert float(largest) == pytest.approx(bound, rel=0.01)
