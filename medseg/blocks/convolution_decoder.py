@@ -51,12 +51,27 @@ class ConvolutionDecoder(nn.Module):
         self.last = ResidualUnit(features[0], features[0], kernel=kernel)
         self.heads = nn.ModuleList(Head(count, out_channels) for count in features[:-1])
 
-    def forward(self, image: Features, scales: Sequence[Features]) -> list[Tensor]:
-        """Return the features that have a head, finest first."""
-        x = scales[-1]
-        grids = []
-        fine = (image, *scales[:-1])
+    def forward(self, scales: Sequence[Features]) -> list[Tensor]:
+        """Return the features of each scale but the coarsest, finest first.
+
+        Args:
+            scales: The image, and the features of the encoder by scale, finest first.
+        """
+        *fine, x = scales
+        grids: list[Tensor] = []
         for skip, up, source in reversed(list(zip(self.skips, self.ups, fine, strict=True))):
             x = up(x, skip(source))
-            grids.append(x)
-        return [self.last(x), *grids[-2:0:-1]]
+            grids.insert(0, x)
+        return [self.last(x), *grids[1:]]
+
+    def finest(
+        self, grids: Sequence[Features], _image: Features
+    ) -> Float[Tensor, "batch outputs i j k"]:
+        """Return the logits on the grid of the image."""
+        logits: Tensor = self.heads[0](grids[0])
+        return logits.contiguous()
+
+    def coarser(self, grids: Sequence[Features]) -> list[Tensor]:
+        """Return the logits of each other scale but the coarsest, finest first."""
+        pairs = list(zip(self.heads, grids[:-1], strict=True))
+        return [head(x).contiguous() for head, x in pairs[1:]]

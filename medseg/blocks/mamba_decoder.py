@@ -1,8 +1,8 @@
 """A decoder of state-space blocks: the mirror image of a hierarchical encoder.
 
 Source: Liu et al. 2024, Swin-UMamba, section 2.4, https://arxiv.org/abs/2402.03302
-Differs from the reference code: three dimensions, any stride along each axis. Features are not
-concatenated with those of the skip connection, the weights are split instead.
+Differs from the reference code: three dimensions, any stride along each axis. Logits are computed
+before the voxels of a patch are put in their places.
 """
 
 import itertools
@@ -10,15 +10,13 @@ from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from medseg.blocks.head import Head
-from medseg.blocks.patch_expanding import PatchExpanding
+from medseg.blocks.patch import Stride, Tokens
+from medseg.blocks.patch_expanding import ExpandingHead, Joining, PatchExpanding
 from medseg.blocks.state_space import StateSpaceOptions, StateSpaceStage
 
 Features = Float[Tensor, "batch _ _ _ _"]
-Tokens = Float[Tensor, "batch i j k features"]
-Stride = tuple[int, int, int]
 
 
 class MambaDecoder(nn.Module):
@@ -63,26 +61,35 @@ class MambaDecoder(nn.Module):
             PatchExpanding(2 * count, count, stride=stride)
             for count, stride in zip(fine, up, strict=True)
         )
-        self.expand_layers.append(PatchExpanding(scales[0], scales[0], stride=embedding))
-        self.concat_back_dim = nn.ModuleList(nn.Linear(2 * count, count) for count in fine)
-        self.heads = nn.ModuleList(Head(count, out_channels) for count in (scales[0], *scales[:-1]))
+        self.joining = nn.ModuleList(Joining(count) for count in fine)
+        self.head = ExpandingHead(scales[0], out_channels, patch=embedding, bias=True)
+        self.heads = nn.ModuleList(Head(count, out_channels) for count in scales[:-1])
 
-    def forward(self, image: Features, scales: Sequence[Features]) -> list[Tensor]:
-        """Return the features that have a head, finest first."""
-        *skips, x = (scale.permute(0, 2, 3, 4, 1) for scale in scales)
-        grids = []
-        *ups, last = self.expand_layers
-        for up, mix, stage, skip in zip(
-            ups, self.concat_back_dim, self.stages, reversed(skips), strict=True
-        ):
-            x = stage(join(mix, up(x, tuple(skip.shape[1:4])), skip))
-            grids.append(x)
-        fine = last(x, tuple(image.shape[2:]))
-        return [grid.permute(0, 4, 1, 2, 3) for grid in (fine, *reversed(grids))]
+    def forward(self, scales: Sequence[Features]) -> list[Tensor]:
+        """Return the tokens of each scale but the coarsest, finest first.
 
+        Args:
+            scales: The image, which is not looked at, and the features of the encoder by scale,
+                finest first.
+        """
+        _, *skips, tokens = (scale.permute(0, 2, 3, 4, 1) for scale in scales)
+        grids: list[Tensor] = []
+        steps = zip(self.expand_layers, self.joining, self.stages, reversed(skips), strict=True)
+        for expand, join, stage, skip in steps:
+            i, j, k = skip.shape[1:4]
+            tokens = stage(join(expand(tokens, (i, j, k)), skip))
+            grids.insert(0, tokens)
+        return grids
 
-def join(mix: nn.Module, low: Tokens, skip: Tokens) -> Float[Tensor, "batch i j k fewer"]:
-    """Map the features that `low` and `skip` have together."""
-    weight, bias = mix.get_parameter("weight"), mix.get_parameter("bias")
-    of_low, of_skip = weight.chunk(2, dim=1)
-    return functional.linear(low, of_low, bias) + functional.linear(skip, of_skip)
+    def finest(
+        self, grids: Sequence[Tokens], image: Features
+    ) -> Float[Tensor, "batch outputs i j k"]:
+        """Return the logits on the grid of the image."""
+        i, j, k = image.shape[2:]
+        logits: Tensor = self.head(grids[0], (i, j, k))
+        return logits
+
+    def coarser(self, grids: Sequence[Tokens]) -> list[Tensor]:
+        """Return the logits of each scale, finest first."""
+        pairs = zip(self.heads, grids, strict=True)
+        return [head(tokens.permute(0, 4, 1, 2, 3)).contiguous() for head, tokens in pairs]

@@ -162,6 +162,7 @@ class SwinUMamba(nn.Module):
             )
         else:
             self.stem = None
+            self.HEAD_BIAS = "decoder.head.linear.bias"
             embedding = per_axis([s * e for s, e in zip(stem, embedding, strict=True)])
         self.vssm_encoder = Encoder(
             features // 2 if convolutional else in_channels,
@@ -210,13 +211,17 @@ class SwinUMamba(nn.Module):
         self, image: Float[Tensor, "batch channels i j k"]
     ) -> Float[Tensor, "batch outputs i j k"]:
         """Return logits on the grid of the image."""
-        finest, *_ = self.decoder(image, self.encode(image))
-        return self.decoder.heads[0](finest).contiguous()
+        return self.decoder.finest(self._decode(image), image)
 
     def deep_supervision(self, image: Float[Tensor, "batch channels i j k"]) -> list[Tensor]:
         """Return the logits of each head, finest first, each on a grid of its own."""
-        grids = self.decoder(image, self.encode(image))
-        return [head(x).contiguous() for head, x in zip(self.decoder.heads, grids, strict=True)]
+        grids = self._decode(image)
+        return [self.decoder.finest(grids, image), *self.decoder.coarser(grids)]
+
+    def _decode(self, image: Tensor) -> list[Tensor]:
+        """Return the decoder's features by scale, finest first."""
+        grids: list[Tensor] = self.decoder([image, *self.encode(image)])
+        return grids
 
 
 def initialize(network: nn.Module) -> None:
@@ -318,7 +323,10 @@ _PARTS = {
     **{f"encoder{n + 1}.": f"decoder.skips.{n}." for n in range(STAGES + 1)},
     **{f"decoder{n + 2}.": f"decoder.ups.{n}." for n in range(STAGES + 1)},
     "decoder1.": "decoder.last.",
-    **{f"decoder.seg_layers.{STAGES - 1 - n}.": f"decoder.heads.{n}.conv.conv." for n in range(4)},
+    **{f"decoder.seg_layers.{n}.": f"decoder.heads.{2 - n}.conv.conv." for n in range(STAGES - 1)},
+    **{f"decoder.concat_back_dim.{n}.": f"decoder.joining.{n}.linear." for n in range(STAGES - 1)},
+    f"decoder.seg_layers.{STAGES - 1}.": "decoder.head.linear.",
+    f"decoder.expand_layers.{STAGES - 1}.": "decoder.head.expanding.",
 }
 _INNER = {".ln_1.": ".norm.", ".self_attention.": ".mixer.", ".conv2d.": ".conv."}
 
