@@ -12,11 +12,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from medseg.blocks.head import Head
-from medseg.blocks.patch import Stride, Tokens
+from medseg.blocks.patch import Stride
 from medseg.blocks.patch_expanding import ExpandingHead, Joining, PatchExpanding
 from medseg.blocks.state_space import StateSpaceOptions, StateSpaceStage
 
 Features = Float[Tensor, "batch _ _ _ _"]
+"""The axes of features or tokens on a grid of any size."""
 
 
 class MambaDecoder(nn.Module):
@@ -82,14 +83,14 @@ class MambaDecoder(nn.Module):
         return grids
 
     def finest(
-        self, grids: Sequence[Tokens], image: Features
+        self, grids: Sequence[Features], image: Features
     ) -> Float[Tensor, "batch outputs i j k"]:
         """Return the logits on the grid of the image."""
         i, j, k = image.shape[2:]
         logits: Tensor = self.head(grids[0], (i, j, k))
         return logits
 
-    def coarser(self, grids: Sequence[Tokens]) -> list[Tensor]:
+    def coarser(self, grids: Sequence[Features]) -> list[Tensor]:
         """Return the logits of each scale, finest first."""
         pairs = zip(self.heads, grids, strict=True)
         return [head(tokens.permute(0, 4, 1, 2, 3)).contiguous() for head, tokens in pairs]

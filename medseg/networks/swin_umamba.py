@@ -12,7 +12,7 @@ truncated. Auxiliary heads cost nothing in inference. The probability of dropped
 import itertools
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -28,9 +28,9 @@ Embedded = Callable[[Tensor], Tensor]
 """A hook that may replace the tokens of the patch embedding, as masked pre-training does."""
 
 Features = Float[Tensor, "batch features i j k"]
-Decoder = Literal["convolution", "mamba"]
-
 STAGES = 4
+
+DECODERS = ("convolution", "mamba")
 
 
 class Stem(nn.Module):
@@ -137,7 +137,7 @@ class SwinUMamba(nn.Module):
         out_channels: int,
         features: int = 96,
         depths: Sequence[int] = (2, 2, 9, 2),
-        decoder: Decoder = "convolution",
+        decoder: str = "convolution",
         decoder_features: Sequence[int] | None = None,
         stem_kernel: int | Sequence[int] = 7,
         stem_stride: int | Sequence[int] = 2,
@@ -152,7 +152,7 @@ class SwinUMamba(nn.Module):
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        check(depths, strides, decoder, decoder_features, stem_kernel, kernel)
+        check(features, depths, strides, decoder, decoder_features, stem_kernel, kernel)
         options = StateSpaceOptions(states, expand, step_rank, per_axis(kernel), tuple(scan_orders))
         stem, embedding, *merges = map(per_axis, (stem_stride, patch_embedding, *strides))
         convolutional = decoder == "convolution"
@@ -234,6 +234,7 @@ def initialize(network: nn.Module) -> None:
 
 
 def check(
+    features: int,
     depths: Sequence[int],
     strides: Sequence[int | Sequence[int]],
     decoder: str,
@@ -245,13 +246,15 @@ def check(
     Raises:
         ValueError: Some do not.
     """
+    if features % 2:
+        raise ValueError(f"features must be even, for the stem has half as many, got {features}")
     if len(depths) != STAGES or len(strides) != STAGES - 1:
         raise ValueError(
             f"depths need {STAGES} entries, one for each stage, and strides {STAGES - 1}, one "
             f"between each two; got {len(depths)} and {len(strides)}"
         )
-    if decoder not in get_args(Decoder):
-        raise ValueError(f"there is no decoder {decoder!r}; choose from {get_args(Decoder)}")
+    if decoder not in DECODERS:
+        raise ValueError(f"there is no decoder {decoder!r}; choose from {DECODERS}")
     if decoder_features is not None and len(decoder_features) != STAGES + 1:
         raise ValueError(
             f"decoder_features need {STAGES + 1} entries, for the grids of the image, the stem and "
@@ -308,7 +311,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "depths": (2, 2, 4, 2),
         "stem_kernel": 3,
         "states": 4,
-        "decoder_features": (16, 16, 32, 64, 128),
+        "decoder_features": (16, 32, 64, 128, 128),
         "drop_path": 0.1,
     },
     "base": {"features": 64, "decoder_features": (32, 64, 128, 256, 256)},
