@@ -98,6 +98,11 @@ class Encoder(nn.Module):
 class SwinUMamba(nn.Module):
     """Swin-UMamba, and with a Mamba decoder its light variant, Swin-UMamba-D.
 
+    The publication supervises four scales but gives the coarsest no weight in the loss. The scan
+    and the normalisation behind it are computed in float32 whatever the rest is computed in.
+    `torch.export` works where the scan is one operator, as its backend for the CPU is; that for
+    reference is unrolled, step by step, into a graph that is large.
+
     Args:
         in_channels: Channels of the image.
         out_channels: Channels of the logits.
@@ -315,6 +320,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "drop_path": 0.1,
     },
     "base": {"features": 64, "decoder_features": (32, 64, 128, 256, 256)},
+    "base_light": {"features": 64, "decoder": "mamba"},
     "published": _ONE_SLICE,
     "published_light": {**_ONE_SLICE, "decoder": "mamba"},
 }
