@@ -37,10 +37,16 @@ class Inputs:
         self, backend: str, weights: Tensor, *, softplus: bool = True
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the output, and the gradients of its product with `weights`."""
-        leaves = self.change(lambda t: t.detach().clone().requires_grad_())
+        leaves = self.change(lambda t: t.detach().requires_grad_())
         y = leaves.scan(backend, softplus=softplus)
         y.backward(weights.to(y.dtype))
         return y.detach(), {name: leaf.grad for name, leaf in leaves.named().items()}
+
+
+def positive_steps(given: Inputs) -> Inputs:
+    """Change inputs so that Δ is positive without softplus; else the states would explode."""
+    bias = None if given.delta_bias is None else given.delta_bias.abs()
+    return replace(given, delta=given.delta.exp(), delta_bias=bias)
 
 
 def make_inputs(
@@ -140,6 +146,11 @@ def agree(backend: str, given: Inputs, *, softplus: bool = True, tolerance: floa
 @pytest.fixture(scope="session")
 def make() -> Callable[..., Inputs]:
     return make_inputs
+
+
+@pytest.fixture(scope="session")
+def positive() -> Callable[[Inputs], Inputs]:
+    return positive_steps
 
 
 @pytest.fixture(scope="session")

@@ -58,6 +58,7 @@ def scan(
 
 
 Seven = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+Shape = tuple[int | torch.SymInt, ...]  # what is exported may leave its sizes open
 
 
 @torch.library.custom_op("medseg::selective_scan", mutates_args=(), device_types="cpu")
@@ -184,7 +185,7 @@ def _pieces(u: Tensor, B: Tensor) -> list[_Piece]:
     return pieces
 
 
-def _shape_of_boundaries(u: Tensor, A: Tensor, B: Tensor, keep: bool) -> tuple[int, ...]:  # noqa: FBT001
+def _shape_of_boundaries(u: Tensor, A: Tensor, B: Tensor, keep: bool) -> Shape:  # noqa: FBT001
     """Say how many states are kept, by sample, group, tile and chunk."""
     from medseg.blocks.selective_scan.cpu.kernels import STEPS
     from medseg.blocks.selective_scan.cpu.lanes import WIDTH
