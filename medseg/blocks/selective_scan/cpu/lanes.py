@@ -53,7 +53,7 @@ VECTOR = ir.VectorType(ir.FloatType(), WIDTH)
 INTEGERS = ir.VectorType(ir.IntType(32), WIDTH)
 
 
-class Lanes(types.Type):  # type: ignore[misc]  # numba ships no types
+class Lanes(types.Type):
     """Sixteen numbers of float32."""
 
     def __init__(self) -> None:
