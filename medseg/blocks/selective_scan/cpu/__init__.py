@@ -29,11 +29,11 @@ PerChannel = Float[Tensor, " channels"]
 
 def obstacle(u: Tensor) -> str | None:
     """Refuse other devices than the processor, float64, and a Python without numba."""
-    if u.device.type != "cpu":
+    if u.device.type not in ("cpu", "meta"):  # of meta tensors, only shapes are asked
         return f"it runs on the processor, and the tensors are on {u.device}; move them"
     if u.dtype == torch.float64:
         return "it computes in float32, and float64 was given; use backend='reference'"
-    if find_spec("numba") is None:
+    if find_spec("numba") is None and not u.is_meta:
         return "numba is missing; run `pip install numba`"
     return None
 
@@ -85,6 +85,10 @@ def _scan(
         jobs.append(partial(kernels.forward, *written, *given, *piece.channels, curved))
     threads.run(jobs, torch.get_num_threads())
     return y, boundaries
+
+
+OPERATOR = torch.ops.medseg.selective_scan
+"""Under which torch knows the scan, for what counts operations."""
 
 
 @_scan.register_fake
