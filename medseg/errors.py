@@ -13,8 +13,11 @@
 | 130 | | stopped with Ctrl-C |
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_MOST_LISTED: Final = 20
 
 
 class MedsegError(Exception):
@@ -47,6 +50,12 @@ def _rebuild(
     kind: type[MedsegError], what: str, remedy: str, where: Path | str | None
 ) -> MedsegError:
     return kind(what, remedy=remedy, where=where)
+
+
+def listed(things: Sequence[str], *, separator: str = ", ") -> str:
+    """Return `things` for a message: all of them, or the first twenty and an ellipsis."""
+    shown = separator.join(things[:_MOST_LISTED])
+    return shown + f"{separator}..." * (len(things) > _MOST_LISTED)
 
 
 class UsageError(MedsegError):

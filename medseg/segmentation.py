@@ -6,7 +6,7 @@ import numpy as np
 
 from medseg.shapes import LabelMap
 from medseg.task import Task
-from medseg.volume import Grid
+from medseg.volume import Grid, nearest
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +39,10 @@ class Segmentation:
         voxel_ml = abs(float(np.linalg.det(self.grid.affine[:3, :3]))) / 1000.0
         value = self.task.labels[label].value
         return float((self.label_map == value).sum()) * voxel_ml
+
+    def on(self, grid: Grid) -> "Segmentation":
+        """Return the segmentation on another grid: each voxel takes the nearest label."""
+        return Segmentation(nearest(self.label_map, self.grid, grid), grid, self.task)
 
 
 def label_map_dtype(task: Task) -> type[np.uint8] | type[np.uint16]:

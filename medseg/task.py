@@ -86,6 +86,7 @@ class Task(_Strict):
         mirror_axes: World axes along which mirroring changes no label: x (left-right), y, z.
         spacing_mm: Voxel size to work at, along the RAS axes; absent: that of the data.
         tolerance_mm: How far a surface may be off in the surface Dice; absent: 2 mm.
+        clinical: The clinical numbers that apply; modules of `medseg.evaluation.clinical`.
     """
 
     name: Name
@@ -99,6 +100,7 @@ class Task(_Strict):
     mirror_axes: tuple[Literal["x", "y", "z"], ...] = ()
     spacing_mm: tuple[Length, Length, Length] | None = None
     tolerance_mm: Length | None = None
+    clinical: tuple[Name, ...] = ("volumes",)
 
     @model_validator(mode="after")
     def _labels_are_distinct(self) -> "Task":

@@ -4,15 +4,18 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Integer, Shaped
 
-from medseg.shapes import Affine, Shape, Spacing, Voxels
+from medseg.shapes import Affine, LabelMap, Shape, Spacing, Voxels
 
 AxisOrder = tuple[tuple[int, bool], tuple[int, bool], tuple[int, bool]]
 """For each axis of the result: the source axis it comes from, and whether it is reversed."""
 
 ORTHONORMAL_TOLERANCE: Final = 1e-4
 """Largest cosine between two axes of a grid that counts as perpendicular."""
+
+_ROUNDING: Final = 1e-6
+"""Of a voxel: rounding of affines must not decide which voxel a centre on a face lies in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +141,26 @@ def resampled_grid(grid: Grid, spacing_mm: Spacing) -> Grid:
     change = np.diag([*step, 1.0])
     change[:3, 3] = (step - 1) / 2
     return Grid(shape=(int(shape[0]), int(shape[1]), int(shape[2])), affine=grid.affine @ change)
+
+
+def nearest(
+    label_map: LabelMap, source: Grid, target: Grid
+) -> Integer[np.ndarray, "i_target j_target k_target"]:
+    """Return the label of the voxel of `source` that each voxel centre of `target` lies in.
+
+    What lies outside `source` becomes 0. A centre on the face between two voxels takes the later.
+    """
+    change = np.linalg.inv(source.affine) @ target.affine
+    result = np.zeros(target.shape, dtype=label_map.dtype)
+    along = [change[:3, axis, None] * np.arange(target.shape[axis]) for axis in range(3)]
+    for i in range(target.shape[0]):  # one plane at a time, so that indices need little memory
+        start = change[:3, 3] + along[0][:, i] + _ROUNDING
+        centres = start[:, None, None] + along[1][:, :, None] + along[2][:, None, :]
+        index = np.floor(centres + 0.5).astype(np.int64)
+        limits = np.array(source.shape)[:, None, None]
+        inside = ((index >= 0) & (index < limits)).all(axis=0)
+        result[i][inside] = label_map[tuple(index[:, inside])]
+    return result
 
 
 def _shape(voxels: Voxels) -> Shape:

@@ -35,3 +35,10 @@ def test_every_kind_has_the_exit_code_that_the_table_gives_it():
     assert {kind.__name__: str(kind.exit_code) for kind in KINDS[1:]} == {
         name: code for code, name in table.items()
     }
+
+
+def test_a_list_in_a_message_ends_after_twenty():
+    names = [f"case {number}" for number in range(30)]
+    assert errors.listed(names[:2]) == "case 0, case 1"
+    assert errors.listed(names).endswith("case 19, ...")
+    assert errors.listed(names[:2], separator="; ") == "case 0; case 1"

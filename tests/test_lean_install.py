@@ -1,22 +1,26 @@
-"""Networks, training and inference run where SimpleITK, itk and nnunetv2 are not installed."""
+"""What runs where some packages are not installed."""
 
 import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 LEAN = """
 import sys
-for name in ("SimpleITK", "itk", "nnunetv2", "dynamic_network_architectures"):
+for name in sys.argv[1].split(","):
     sys.modules[name] = None  # an import of it now fails as if it were not installed
 from medseg.__main__ import run
-sys.exit(run(sys.argv[1:]))
+sys.exit(run(sys.argv[2:]))
 """
 
+READERS = "SimpleITK,itk,nnunetv2,dynamic_network_architectures"
+FRAMEWORKS = "torch,torchmetrics,torchvision,lightning,pytorch_lightning,monai"
 
-def _medseg(*arguments, home):
-    command = [sys.executable, "-c", LEAN, *map(str, arguments)]
+
+def _medseg(*arguments, home, without=READERS):
+    command = [sys.executable, "-c", LEAN, without, *map(str, arguments)]
     environment = {**os.environ, "MEDSEG_HOME": str(home)}
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
@@ -33,6 +37,21 @@ def test_the_line_from_training_to_scores_runs(tmp_path, small_settings):
     ):
         answer = _medseg(*command, home=tmp_path / "home")
         assert answer.returncode == 0, answer.stderr
+
+
+def test_scores_clinical_numbers_and_pictures_need_no_torch(tmp_path, put):
+    labels = np.zeros((9, 8, 7), dtype=np.uint8)
+    labels[2:5, 2:5, 2:5] = 4
+    for side in ("reference", "prediction"):
+        put(tmp_path / side / "case.nii.gz", labels)
+    folders = ("--reference", tmp_path / "reference", "--prediction", tmp_path / "prediction")
+    answer = _medseg(
+        *("evaluate", "--task", "brats", *folders, "-o", tmp_path / "scores", "--pictures"),
+        home=tmp_path,
+        without=f"{READERS},{FRAMEWORKS}",
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert len(list((tmp_path / "scores").iterdir())) == 7
 
 
 @pytest.mark.slow

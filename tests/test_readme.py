@@ -1,4 +1,4 @@
-"""What the README shows is so."""
+"""What the README and the other documents show is so."""
 
 import re
 import shlex
@@ -10,10 +10,13 @@ from medseg.__main__ import run
 from medseg.resources import folder
 
 ROOT = folder("configs").parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = {path: path.read_text(encoding="utf-8") for path in DOCUMENTS}
+README = TEXTS[ROOT / "README.md"]
 COMMANDS = [
     shlex.split(line, comments=True)
-    for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+    for text in TEXTS.values()
+    for block in re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
     for line in block.replace("\\\n", " ").splitlines()
     if line.startswith("medseg ")
 ]
@@ -42,10 +45,11 @@ def test_every_exit_code_is_told():
     assert all(f"\n| {code} | " in README for code in codes | {0, 130})
 
 
-def test_every_link_leads_somewhere():
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", TEXTS[path])
     assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [link for link in links if not (path.parent / link).exists()] == []
 
 
 def test_it_says_for_whom_it_is():

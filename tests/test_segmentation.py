@@ -46,3 +46,13 @@ def test_the_smallest_type_that_holds_all_values(hippocampus_task):
     labels = dict(hippocampus_task.labels)
     labels["anterior"] = labels["anterior"].model_copy(update={"value": 256})
     assert label_map_dtype(hippocampus_task.model_copy(update={"labels": labels})) is np.uint16
+
+
+def test_on_another_grid_each_voxel_takes_the_nearest_label(hippocampus_task):
+    label_map = np.array([1, 2], dtype=np.uint8).reshape(2, 1, 1)
+    coarse = Segmentation(label_map, Grid((2, 1, 1), np.eye(4)), hippocampus_task)
+    shifted = np.diag([0.5, 1.0, 1.0, 1.0])
+    shifted[0, 3] = -0.25
+    fine = coarse.on(Grid((4, 1, 1), shifted))
+    assert fine.label_map.ravel().tolist() == [1, 1, 2, 2]
+    assert fine.grid.spacing_mm == (0.5, 1.0, 1.0)

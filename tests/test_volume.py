@@ -13,6 +13,7 @@ from medseg.volume import (
     Grid,
     Volume,
     inverse,
+    nearest,
     order_to_ras,
     reorder,
     resampled_grid,
@@ -169,3 +170,64 @@ def test_resampling_puts_voxels_where_torch_interpolates_between_faces(rng):
         torch.from_numpy(image)[None, None], size=found.shape, mode="trilinear", align_corners=False
     )
     assert ours == pytest.approx(theirs[0, 0].numpy(), abs=1e-9)
+
+
+def test_the_nearest_label_by_hand():
+    # voxels of 2 mm with centres at 0, 2, 4; those of 1 mm from -1 on have centres at -1, 0, ... 6
+    label_map = np.array([1, 2, 3], dtype=np.uint8).reshape(3, 1, 1)
+    source = Grid((3, 1, 1), np.diag([2.0, 1.0, 1.0, 1.0]))
+    affine = np.eye(4)
+    affine[0, 3] = -1.25
+    target = Grid((8, 1, 1), affine)
+    # centres at -1.25, -0.25, 0.75, 1.75, 2.75, 3.75, 4.75, 5.75; voxels reach from -1 to 5
+    found = nearest(label_map, source, target)
+    assert found.ravel().tolist() == [0, 1, 1, 2, 2, 3, 3, 0]
+    assert found.dtype == np.uint8
+
+
+def test_a_centre_between_two_voxels_takes_the_later():
+    label_map = np.array([1, 2, 3, 4], dtype=np.uint8).reshape(4, 1, 1)
+    source = Grid((4, 1, 1), np.eye(4))
+    coarse = resampled_grid(source, (2.0, 1.0, 1.0))
+    assert nearest(label_map, source, coarse).ravel().tolist() == [2, 4]
+
+
+def test_the_nearest_label_on_the_same_grid_is_the_label(rng):
+    affine = np.eye(4)
+    affine[:3, :3] = rng.normal(size=(3, 3))
+    grid = Grid((5, 6, 7), affine)
+    label_map = rng.integers(0, 119, grid.shape)
+    assert np.array_equal(nearest(label_map, grid, grid), label_map)
+
+
+def test_flipped_and_permuted_axes_are_followed(rng):
+    label_map = rng.integers(0, 5, (4, 5, 6)).astype(np.uint8)
+    affine = np.diag([1.4, 0.7, 10.0, 1.0])
+    source = Grid((4, 5, 6), affine)
+    change = np.array([[0, -1, 0, 3], [0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
+    target = Grid((6, 4, 5), affine @ change)
+    expected = label_map[::-1].transpose(2, 0, 1)
+    assert np.array_equal(nearest(label_map, source, target), expected)
+
+
+def test_the_nearest_label_is_simpleitk_s_on_oblique_grids(rng):
+    import SimpleITK
+
+    label_map = rng.integers(0, 9, (9, 8, 7)).astype(np.uint8)
+    angle = np.deg2rad(13)
+    turn = np.array(
+        [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1.0]]
+    )
+    image = SimpleITK.GetImageFromArray(label_map.transpose(2, 1, 0))
+    image.SetSpacing((1.1, 0.9, 2.3))
+    image.SetDirection(turn.ravel().tolist())
+    shape = (12, 11, 6)
+    expected = SimpleITK.Resample(
+        image, shape, SimpleITK.Transform(), SimpleITK.sitkNearestNeighbor, (-0.37, 0.21, 0.53),
+        (0.83, 0.83, 2.1), np.eye(3).ravel().tolist(), 0,
+    )  # fmt: skip
+    source, target = np.eye(4), np.diag([0.83, 0.83, 2.1, 1.0])
+    source[:3, :3] = turn * (1.1, 0.9, 2.3)
+    target[:3, 3] = (-0.37, 0.21, 0.53)
+    found = nearest(label_map, Grid((9, 8, 7), source), Grid(shape, target))
+    assert np.array_equal(found, SimpleITK.GetArrayFromImage(expected).transpose(2, 1, 0))

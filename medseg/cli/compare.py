@@ -1,14 +1,12 @@
 """`medseg compare`: whether one model is better than another."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from medseg.cli.console import out
-
-if TYPE_CHECKING:
-    from medseg.evaluation.comparison_files import TextTable
+from medseg.cli.console import out, show
+from medseg.cli.output import require_folder
 
 
 def compare(
@@ -31,6 +29,7 @@ def compare(
     from medseg.evaluation import compare as comparisons
     from medseg.evaluation import comparison_files
 
+    require_folder(output)
     comparison = comparisons.compare(comparisons.read(scores, wanted=metric or ()))
     if output is not None:
         comparison_files.write(comparison, output)
@@ -38,15 +37,3 @@ def compare(
         show(table)
     for note in comparison_files.notes(comparison):
         out.print(note)
-
-
-def show(table: "TextTable") -> None:
-    """Print a table, its words to the left and its numbers to the right."""
-    from rich.table import Table
-
-    shown = Table(title=table.title)
-    for place, heading in enumerate(table.headings):
-        shown.add_column(heading, justify="left" if place < table.words else "right")
-    for row in table.rows:
-        shown.add_row(*row)
-    out.print(shown)

@@ -1,18 +1,17 @@
 """`medseg evaluate`: scores of predictions against references."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medseg.cli.console import bar, out
+from medseg.cli.console import bar, out, show
+from medseg.cli.output import require_folder
 from medseg.errors import UsageError
 
 if TYPE_CHECKING:
+    from medseg.evaluation.clinical_numbers import ClinicalNumbers
     from medseg.evaluation.score import Scores
-
-SHOWN: Final = ("dice", "nsd", "hd95_mm", "hd95_voxels", "assd_mm")
-"""The columns that are printed; the files hold all."""
 
 
 def evaluate(
@@ -20,7 +19,8 @@ def evaluate(
     reference: Annotated[Path, typer.Option(help="Folder of reference label maps.")],
     prediction: Annotated[Path, typer.Option(help="Folder of predicted label maps.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder for scores.csv, summary.json.")
+        Path | None,
+        typer.Option("-o", "--output", help="Folder for scores.csv, scores.md, summary.json, ..."),
     ] = None,
     convention: Annotated[
         list[str] | None,
@@ -31,31 +31,68 @@ def evaluate(
     held_out: Annotated[
         Path | None, typer.Option(help="Score only the cases that this training run held out.")
     ] = None,
+    resample: Annotated[
+        bool,
+        typer.Option(
+            "--resample", help="Bring predictions on another grid onto their reference's (nearest)."
+        ),
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the data set's own files, such as ACDC's Info.cfg."),
+    ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Draw box plots, Bland-Altman plots, worst cases.")
+    ] = False,
+    images: Annotated[
+        Path | None, typer.Option(help="With --pictures: draw on the scans in this folder.")
+    ] = None,
 ) -> None:
     """Score predictions: overlaps, distances and volumes for every case and region."""
     from medseg import task as tasks
+    from medseg.evaluation import clinical_numbers, score_files
     from medseg.evaluation import evaluate as evaluation
+    from medseg.evaluation import pictures as drawings
     from medseg.evaluation.score import DEFAULT
-    from medseg.training.run_folder import RunFolder, read_split
 
-    chosen = _known(convention or [DEFAULT])
-    cases = None
-    if held_out is not None:
-        cases = [case.name for case in read_split(RunFolder(held_out)).held_out]
+    _check(output, images, pictures=pictures)
+    chosen, wanted = _known(convention or [DEFAULT]), tasks.read(task)
     with bar(counted=True) as progress:
         shown = progress.add_task("Scoring", total=None)
         scores = evaluation.side_by_side(
-            tasks.read(task),
+            wanted,
             reference,
             prediction,
             conventions=chosen,
-            cases=cases,
+            cases=_held_out(held_out),
+            resample=resample,
             on_case=lambda _: progress.advance(shown),
         )
+    numbers = clinical_numbers.measure(scores[chosen[0]], wanted, data)
+    places = drawings.Places(reference, prediction, images, resample)
     for name, one in scores.items():
         if output is not None:
-            one.write(output / name if len(scores) > 1 else output)
-        show(one)
+            folder = output / name if len(scores) > 1 else output
+            score_files.write(one, folder, numbers)
+            if pictures:
+                drawings.draw(one, numbers, wanted, places, folder)
+    _show(list(scores.values()), numbers)
+
+
+def _check(output: Path | None, images: Path | None, *, pictures: bool) -> None:
+    require_folder(output)
+    if pictures and output is None:
+        raise UsageError("--pictures needs a place for them", remedy="Name a folder with -o")
+    if images is not None and not pictures:
+        raise UsageError("--images is of use for pictures alone", remedy="Add --pictures")
+
+
+def _held_out(run: Path | None) -> list[str] | None:
+    if run is None:
+        return None
+    from medseg.training.run_folder import RunFolder, read_split
+
+    return [case.name for case in read_split(RunFolder(run)).held_out]
 
 
 def _known(names: list[str]) -> list[str]:
@@ -67,23 +104,16 @@ def _known(names: list[str]) -> list[str]:
             f"there is no convention {unknown[0]!r}",
             remedy=f"Choose one of {', '.join(conventions.names())}",
         )
-    return names
+    return list(dict.fromkeys(names))
 
 
-def show(scores: "Scores") -> None:
-    """Print the means by region, and beside them what a mean hides."""
-    from rich.table import Table
+def _show(scores: list["Scores"], numbers: "ClinicalNumbers") -> None:
+    """Print the means of each convention, then the clinical numbers, which are the same for all."""
+    from medseg.evaluation import score_files
 
-    from medseg.evaluation.pair import Status
-
-    columns = [column for column in scores.columns if column in SHOWN]
-    kinds = (Status.MISSED, Status.FALSE_ALARM, Status.ABSENT)
-    table = Table(title=f"{len(scores.cases)} cases, {scores.convention} convention")
-    for heading in ("region", *columns, *(str(kind).replace("_", " ") for kind in kinds)):
-        table.add_column(heading, justify="left" if heading == "region" else "right")
-    for region in scores.regions:
-        means = [f"{scores.region_mean(column, region):.4f}" for column in columns]
-        table.add_row(region, *means, *(str(scores.count(kind, region)) for kind in kinds))
-    means = [f"{scores.mean(column):.4f}" for column in columns]
-    table.add_row("mean", *means, *(str(scores.count(kind)) for kind in kinds), style="bold")
-    out.print(table)
+    for one in scores:
+        show(score_files.means(one))
+    if numbers.rows:
+        show(score_files.agreements(numbers))
+    for note in score_files.notes(scores, numbers):
+        out.print(note)

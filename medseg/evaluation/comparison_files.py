@@ -2,33 +2,15 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from medseg import files
 from medseg.evaluation import comparison_plot
 from medseg.evaluation.compare import Comparison, Difference, Extreme, Finding
+from medseg.evaluation.text_table import TextTable, escaped, number, signed
 
 ALL_REGIONS: Final = "all regions"
-
-
-@dataclass(frozen=True)
-class TextTable:
-    """A table to be read.
-
-    Attributes:
-        title: What it shows.
-        headings: One for each column.
-        rows: The cells.
-        words: How many columns hold words; the numbers stand to their right.
-    """
-
-    title: str
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    words: int
 
 
 def tables(comparison: Comparison) -> list[TextTable]:
@@ -62,11 +44,11 @@ def notes(comparison: Comparison) -> list[str]:
 
 def markdown(comparison: Comparison) -> str:
     """Return the tables and notes as Markdown."""
-    heading = f"# Comparison of {', '.join(map(_escaped, comparison.paired.models))}"
+    heading = f"# Comparison of {', '.join(map(escaped, comparison.paired.models))}"
     parts = [heading, f"{len(comparison.paired.cases)} cases."]
     for table in tables(comparison):
-        parts += [f"## {table.title}", "\n".join(_lines(table))]
-    parts.append("\n".join(f"- {_escaped(note)}" for note in notes(comparison)))
+        parts += [f"## {table.title}", table.markdown()]
+    parts.append("\n".join(f"- {escaped(note)}" for note in notes(comparison)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -108,7 +90,7 @@ def _means(comparison: Comparison) -> TextTable:
                 finding.region or ALL_REGIONS,
                 str(finding.cases),
                 *(
-                    f"{_number(finding.means[model])} ({_percent(finding.first[model])})"
+                    f"{number(finding.means[model])} ({_percent(finding.first[model])})"
                     for model in comparison.paired.models
                 ),
             )
@@ -132,8 +114,8 @@ def _differences(comparison: Comparison) -> TextTable:
                 difference.first,
                 difference.second,
                 difference.better or "-",
-                _signed(difference.mean),
-                f"{_signed(difference.interval[0])} to {_signed(difference.interval[1])}",
+                signed(difference.mean),
+                f"{signed(difference.interval[0])} to {signed(difference.interval[1])}",
                 _probability(difference.p_value),
                 _probability(difference.p_corrected),
                 f"{difference.superiority:.2f}",
@@ -159,35 +141,13 @@ def _extremes(comparison: Comparison) -> TextTable:
                 extreme.region,
                 extreme.first,
                 extreme.second,
-                *map(_number, extreme.values),
-                _signed(extreme.values[0] - extreme.values[1]),
+                *map(number, extreme.values),
+                signed(extreme.values[0] - extreme.values[1]),
             )
             for extreme in comparison.extremes
         ),
         words=5,
     )
-
-
-def _lines(table: TextTable) -> Iterator[str]:
-    yield _line(table.headings)
-    yield _line(["---" if n < table.words else "---:" for n in range(len(table.headings))])
-    yield from map(_line, table.rows)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(map(_escaped, cells))} |"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|")
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4f}"
-
-
-def _signed(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:+.4f}"
 
 
 def _percent(share: float) -> str:

@@ -1,15 +1,19 @@
 """Evaluation of a folder of predictions against a folder of references."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from medseg import formats
-from medseg.errors import DataError
+from medseg.errors import DataError, MedsegError, listed
 from medseg.evaluation import region_pairs
 from medseg.evaluation.pair import Pair
 from medseg.evaluation.score import DEFAULT, Score, Scores, score_pairs
 from medseg.segmentation import Segmentation
 from medseg.task import Task
+
+_ROLES: Final = ("_seg", "-seg", "_gt")
+"""What ours, BraTS 2023's and ACDC's files carry behind the case, to say that they are labels."""
 
 
 def evaluate(
@@ -34,12 +38,13 @@ def side_by_side(
     *,
     conventions: Collection[str],
     cases: Collection[str] | None = None,
+    resample: bool = False,
     on_case: Callable[[str], None] | None = None,
 ) -> dict[str, Scores]:
     """Score every reference's prediction by each of several conventions.
 
-    A file's case is its name without ending and without `_seg`. All cases must be there and
-    fit, so that a mean is never over fewer cases than it seems to be.
+    A file's case is its name without ending and without `_seg` or `_gt`. All cases must be there
+    and fit, so that a mean is never over fewer cases than it seems to be.
 
     Args:
         task: What the label values mean, and which regions are scored.
@@ -47,25 +52,35 @@ def side_by_side(
         prediction_dir: Label maps to be scored, one for each reference.
         conventions: What the scores mean; modules of `medseg.evaluation.conventions`.
         cases: The cases to score; all references if absent.
+        resample: Bring predictions that lie on another grid onto their reference's; each voxel
+            takes the nearest label.
         on_case: Called with the name of each case when it is done.
 
     Raises:
-        DataError: A folder or a prediction is missing, a label value is unknown, or a
-            prediction does not lie on its reference's grid.
+        DataError: A folder or a prediction is missing, a prediction has no reference, a label
+            value is unknown, or a prediction does not lie on its reference's grid.
         ImageError: A file is damaged.
     """
     references, predictions = label_maps(reference_dir), label_maps(prediction_dir)
     wanted = sorted(references if cases is None else cases)
+    unknown = tuple(sorted(set(predictions) - set(references)))
     _require(wanted, references, reference_dir, "reference")
     _require(wanted, predictions, prediction_dir, "prediction")
+    if cases is None:
+        _refuse_extra(unknown, prediction_dir)
     rows: dict[str, list[Score]] = {convention: [] for convention in conventions}
+    wrong: list[tuple[str, MedsegError]] = []
     for case in wanted:
-        pairs = _pairs_of(task, references[case], predictions[case])
-        for convention, scored in rows.items():
-            scored += score_pairs(case, pairs, convention=convention)
-        if on_case is not None:
-            on_case(case)
-    unknown = tuple(sorted(set(predictions) - set(references)))
+        try:
+            found = read_pair(task, references[case], predictions[case], resample=resample)
+        except MedsegError as error:
+            wrong.append((case, error))
+            continue
+        if not wrong:  # else nothing will be told but what is wrong
+            _score(case, region_pairs.pairs(*found), rows)
+            if on_case is not None:
+                on_case(case)
+    _refuse(wrong, len(wanted), prediction_dir)
     return {
         convention: Scores(tuple(scored), unknown, convention)
         for convention, scored in rows.items()
@@ -85,12 +100,49 @@ def label_maps(folder: Path) -> dict[str, Path]:
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         if path.is_file() and formats.suffix_of(path) is not None:
-            found.setdefault(formats.stem(path).removesuffix("_seg"), []).append(path)
+            found.setdefault(case_of(path), []).append(path)
     if not found:
         raise DataError(
             "holds no label maps", where=folder, remedy="Give the folder the files lie in"
         )
     return {case: _one_of(paths) for case, paths in found.items()}
+
+
+def case_of(path: Path) -> str:
+    """Return the case of a file: its name without ending and without `_seg`, `-seg` or `_gt`."""
+    name = formats.stem(path)
+    for role in _ROLES:
+        name = name.removesuffix(role)
+    return name
+
+
+def read_pair(
+    task: Task, reference: Path, prediction: Path, *, resample: bool = False
+) -> tuple[Segmentation, Segmentation]:
+    """Read a reference and its prediction on one grid.
+
+    Raises:
+        DataError: A label value is unknown, or the grids differ and `resample` is not asked for.
+        ImageError: A file is damaged.
+    """
+    known = formats.read_segmentation(reference, task)
+    found = formats.read_segmentation(prediction, task)
+    if known.grid.matches(found.grid):
+        return known, found
+    if resample:
+        return known, found.on(known.grid)
+    what = (
+        f"has the shape {found.grid.shape}, but its reference {reference} has {known.grid.shape}"
+        if known.grid.shape != found.grid.shape
+        else f"lies elsewhere in the patient than its reference {reference}: their affines differ"
+    )
+    remedy = "Predict on the scan the reference was drawn on, or bring it there with --resample"
+    raise DataError(what, where=prediction, remedy=remedy)
+
+
+def _score(case: str, pairs: Mapping[str, Pair], rows: Mapping[str, list[Score]]) -> None:
+    for convention, scored in rows.items():
+        scored += score_pairs(case, pairs, convention=convention)
 
 
 def _one_of(paths: list[Path]) -> Path:
@@ -108,34 +160,32 @@ def _one_of(paths: list[Path]) -> Path:
 def _require(wanted: Collection[str], found: Collection[str], folder: Path, role: str) -> None:
     missing = [case for case in wanted if case not in found]
     if missing:
-        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise DataError(
-            f"has no {role} for {len(missing)} of {len(wanted)} cases: {shown}",
+            f"has no {role} for {len(missing)} of {len(wanted)} cases: {listed(missing)}",
             where=folder,
             remedy="Add them, or score the cases a run held out alone, with --held-out RUN",
         )
 
 
-def _pairs_of(task: Task, reference: Path, prediction: Path) -> dict[str, Pair]:
-    known = formats.read_segmentation(reference, task)
-    found = formats.read_segmentation(prediction, task)
-    _require_same_grid(known, found, reference, prediction)
-    return region_pairs.pairs(known, found)
+def _refuse_extra(extra: Sequence[str], folder: Path) -> None:
+    if extra:
+        raise DataError(
+            f"has predictions of {len(extra)} cases without a reference: {listed(extra)}",
+            where=folder,
+            remedy="Add their references or move them away, so that it is plain what is scored",
+        )
 
 
-def _require_same_grid(
-    known: Segmentation, found: Segmentation, reference: Path, prediction: Path
-) -> None:
-    if known.grid.shape != found.grid.shape:
-        raise DataError(
-            f"has the shape {found.grid.shape}, but its reference {reference} has"
-            f" {known.grid.shape}",
-            where=prediction,
-            remedy="Predict on the scan the reference was drawn on, or resample the prediction",
-        )
-    if not known.grid.matches(found.grid):
-        raise DataError(
-            f"lies elsewhere in the patient than its reference {reference}: their affines differ",
-            where=prediction,
-            remedy="Predict on the scan the reference was drawn on, or resample the prediction",
-        )
+def _refuse(wrong: Sequence[tuple[str, MedsegError]], cases: int, folder: Path) -> None:
+    """Raise what is wrong: one error as it is, several as one that lists the cases."""
+    if not wrong:
+        return
+    _, first = wrong[0]
+    if len(wrong) == 1:
+        raise first
+    reasons = listed([f"{case} {error.what}" for case, error in wrong], separator="; ")
+    raise type(first)(
+        f"{len(wrong)} of {cases} cases cannot be scored: {reasons}",
+        where=folder,
+        remedy=first.remedy,
+    ) from first

@@ -24,6 +24,13 @@ class Status(StrEnum):
     MISSED = "missed"
     FALSE_ALARM = "false_alarm"
 
+    @classmethod
+    def of(cls, *, reference: bool, prediction: bool) -> "Status":
+        """Return the status by which of the two sides hold something."""
+        if reference:
+            return cls.BOTH if prediction else cls.MISSED
+        return cls.FALSE_ALARM if prediction else cls.ABSENT
+
 
 @dataclass(frozen=True, eq=False)
 class Pair:
@@ -47,11 +54,7 @@ class Pair:
     image_shape: Shape | None = None
 
     def __post_init__(self) -> None:
-        if self.reference.shape != self.prediction.shape:
-            raise ValueError(
-                f"a reference of {self.reference.shape} cannot be compared with a prediction of"
-                f" {self.prediction.shape}; resample one onto the other's grid"
-            )
+        require_one_shape(self.reference.shape, self.prediction.shape)
         if not all(0 < step < np.inf for step in self.spacing_mm):
             raise ValueError(f"spacing {self.spacing_mm} must be positive millimetres")
 
@@ -76,6 +79,12 @@ class Pair:
         """Number of voxels in the reference and in the prediction."""
         return int(np.count_nonzero(self.reference)), int(np.count_nonzero(self.prediction))
 
+    @property
+    def volumes_ml(self) -> tuple[float, float]:
+        """Volume of the reference and of the prediction in millilitres."""
+        reference, prediction = self.sizes
+        return reference * self.voxel_ml, prediction * self.voxel_ml
+
     @cached_property
     def shared(self) -> int:
         """Number of voxels that both masks hold."""
@@ -85,15 +94,8 @@ class Pair:
     @property
     def status(self) -> Status:
         """Which of the two masks hold a voxel."""
-        match tuple(size > 0 for size in self.sizes):
-            case (True, True):
-                return Status.BOTH
-            case (True, False):
-                return Status.MISSED
-            case (False, True):
-                return Status.FALSE_ALARM
-            case _:
-                return Status.ABSENT
+        reference, prediction = self.sizes
+        return Status.of(reference=reference > 0, prediction=prediction > 0)
 
     def value_if_empty(self, *, worst: float) -> float:
         """Return what a metric counts if a mask is empty: NaN if both are, else its worst value."""
@@ -130,6 +132,19 @@ class Pair:
     @property
     def _whole_shape(self) -> tuple[int, ...]:
         return self.image_shape or self.reference.shape
+
+
+def require_one_shape(reference: tuple[int, ...], prediction: tuple[int, ...]) -> None:
+    """Refuse to compare two images of different shapes.
+
+    Raises:
+        ValueError: They differ.
+    """
+    if reference != prediction:
+        raise ValueError(
+            f"a reference of {reference} cannot be compared with a prediction of {prediction};"
+            " resample one onto the other's grid"
+        )
 
 
 def _range(mask: Mask, axis: int) -> slice:

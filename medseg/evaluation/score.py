@@ -1,25 +1,29 @@
-"""Scores of regions and cases, their means, and the files they are written to."""
+"""Scores of regions and cases, and what they amount to: means, intervals, counts."""
 
 import csv
 import io
-import json
 import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any, Final
 
-from medseg import files
-from medseg.evaluation import conventions, region_pairs
+import numpy as np
+from jaxtyping import Float64
+
+from medseg.evaluation import bootstrap, conventions, region_pairs
 from medseg.evaluation.pair import Pair, Status
 from medseg.evaluation.spread import Summary, spread
 from medseg.segmentation import Segmentation
 
 DEFAULT: Final = "medseg"
 """The convention that counts unless another is asked for."""
+
+_MANY_VOXELS: Final = 100_000
+"""From which on threads save more time than it takes to start them."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,14 @@ class Score:
         region: The region, or the label if the task has no regions.
         values: The metrics by column, such as `hd95_mm`.
         status: Whether reference and prediction hold the region.
+        volumes_ml: Volume in the reference and in the prediction; NaN where not measured.
     """
 
     case: str
     region: str
     values: Mapping[str, float]
     status: Status
+    volumes_ml: tuple[float, float] = (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Scores:
 
     Attributes:
         rows: One score for each region of each case.
-        without_reference: Predictions that could not be scored, because nothing is known of them.
+        without_reference: Predictions beside the chosen cases of which nothing is known.
         convention: What they mean; a module of `medseg.evaluation.conventions`.
     """
 
@@ -53,17 +59,17 @@ class Scores:
     without_reference: tuple[str, ...] = ()
     convention: str = DEFAULT
 
-    @property
+    @cached_property
     def cases(self) -> list[str]:
         """The cases in the order they were scored."""
         return list(dict.fromkeys(row.case for row in self.rows))
 
-    @property
+    @cached_property
     def regions(self) -> list[str]:
         """The regions in the order of the task."""
         return list(dict.fromkeys(row.region for row in self.rows))
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """The metrics by column, such as `dice` and `hd95_mm`."""
         return list(dict.fromkeys(column for row in self.rows for column in row.values))
@@ -80,6 +86,22 @@ class Scores:
         """
         return _mean(self.region_mean(column, region) for region in self.regions)
 
+    def interval(self, column: str) -> tuple[float, float]:
+        """Return the 95 % bootstrap interval over cases of `mean`.
+
+        NaN at both ends for fewer than two cases, and where a value is infinite.
+        """
+        values = self._grid(column)
+        if len(values) < 2 or np.isinf(values).any():
+            return math.nan, math.nan
+        known = ~np.isnan(values)
+        held = bootstrap.drawn_means(known.astype(np.float64))
+        totals = bootstrap.drawn_means(np.where(known, values, 0.0))
+        means = np.divide(totals, held, out=np.zeros_like(totals), where=held > 0)
+        regions = (held > 0).sum(axis=1)  # a draw may hold none of the cases with a region
+        drawn = means.sum(axis=1)[regions > 0] / regions[regions > 0]
+        return bootstrap.ends(drawn) if len(drawn) else (math.nan, math.nan)
+
     def count(self, status: Status, region: str | None = None) -> int:
         """Count the scores of `status`, of one region or of all."""
         counted = Counter(row.status for row in self.rows if region in (None, row.region))
@@ -91,6 +113,7 @@ class Scores:
             "convention": self.convention,
             "cases": len(self.cases),
             "mean": {column: _or_none(self.mean(column)) for column in self.columns},
+            "interval_95": {column: self._interval_or_none(column) for column in self.columns},
             **self._counts(),
             "regions": {
                 region: {
@@ -116,16 +139,6 @@ class Scores:
             writer.writerow([row.case, row.region, *values, row.status.value])
         return text.getvalue()
 
-    def write(self, folder: Path) -> None:
-        """Write `scores.csv` and `summary.json` to `folder`.
-
-        Raises:
-            OutputError: They cannot be written.
-        """
-        files.write_text(folder / "scores.csv", self.table())
-        summary = json.dumps(self.summary(), indent=2, allow_nan=False, ensure_ascii=False)
-        files.write_text(folder / "summary.json", summary + "\n")
-
     def _spread(self, region: str) -> dict[str, dict[str, Summary]]:
         """Describe each metric of a region beyond its mean: by quantity, then by metric."""
         by_column = {
@@ -137,6 +150,19 @@ class Scores:
             quantity: {column: found[quantity] for column, found in by_column.items()}
             for quantity in quantities
         }
+
+    def _interval_or_none(self, column: str) -> list[float] | None:
+        low, high = self.interval(column)
+        return None if math.isnan(low) else [low, high]
+
+    def _grid(self, column: str) -> Float64[np.ndarray, "cases regions"]:
+        """Return a metric by case and region; NaN where a case lacks the region's row."""
+        rows = {case: row for row, case in enumerate(self.cases)}
+        places = {region: place for place, region in enumerate(self.regions)}
+        grid = np.full((len(rows), len(places)), np.nan)
+        for score in self.rows:
+            grid[rows[score.case], places[score.region]] = score.values[column]
+        return grid
 
     def _counts(self, region: str | None = None) -> dict[str, int]:
         kinds = (Status.ABSENT, Status.MISSED, Status.FALSE_ALARM)
@@ -166,10 +192,13 @@ def score_pairs(case: str, pairs: Mapping[str, Pair], *, convention: str) -> lis
         convention: What the scores mean.
     """
     compute = conventions.load(convention).compute
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        values = list(pool.map(compute, pairs.values()))
+    if sum(pair.reference.size for pair in pairs.values()) < _MANY_VOXELS:
+        values = list(map(compute, pairs.values()))
+    else:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            values = list(pool.map(compute, pairs.values()))
     return [
-        Score(case, region, scored, pair.status)
+        Score(case, region, scored, pair.status, pair.volumes_ml)
         for (region, pair), scored in zip(pairs.items(), values, strict=True)
     ]
 

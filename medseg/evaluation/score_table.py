@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float64
 
-from medseg.errors import DataError, UsageError
+from medseg.errors import DataError, UsageError, listed
 from medseg.evaluation import metrics
 from medseg.evaluation.pair import Status
 
@@ -20,7 +20,6 @@ Key = tuple[str, str]
 
 _FILE: Final = "scores.csv"
 _NEEDED: Final = ("case", "region", "status")
-_MOST_LISTED: Final = 20
 
 
 @dataclass(frozen=True)
@@ -203,7 +202,7 @@ def _require_same_keys(tables: Sequence[Table]) -> None:
                 f"{case} ({region})" if case in cases else case for case, region in missing
             )
             raise DataError(
-                f"lacks cases that another model has: {_listed(list(shown))}",
+                f"lacks cases that another model has: {listed(list(shown))}",
                 where=table.path,
                 remedy="Score the same regions of the same cases with every model",
             )
@@ -219,7 +218,7 @@ def _require_same_references(tables: Sequence[Table]) -> None:
         ]
         if other:
             raise DataError(
-                f"was scored against another reference than {first.path}: {_listed(other)}",
+                f"was scored against another reference than {first.path}: {listed(other)}",
                 where=table.path,
                 remedy="Score all models against the same references",
             )
@@ -268,7 +267,7 @@ def _matched(
         matched[key] = row
     if odd:
         raise DataError(
-            f"{column} is infinite, or has no value for one model alone: {_listed(odd)}",
+            f"{column} is infinite, or has no value for one model alone: {listed(odd)}",
             where=tables[0].path,
             remedy="Score by the medseg convention, or choose other metrics with --metric",
         )
@@ -293,7 +292,3 @@ def _grid(
     for case, region in keys:
         grid[rows[case], columns[region]] = matched[case, region]
     return grid
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_MOST_LISTED]) + (", ..." if len(names) > _MOST_LISTED else "")

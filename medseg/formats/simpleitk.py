@@ -4,6 +4,8 @@ ITK's world axes point left, posterior, superior; ours point right, anterior, su
 with several numbers per voxel, such as a `.seg.nrrd` with overlapping segments, has channels.
 """
 
+import itertools
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +46,43 @@ def read(path: Path, choice: Choice = ANY) -> Volume:
     i, j, k = voxels.shape[1:]
     affine = formats.as_affine(_affine(image), where=path)
     return Volume(formats.as_numbers(voxels, where=path), Grid((i, j, k), affine))
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What the header of a `.seg.nrrd` says of one segment.
+
+    Attributes:
+        key: Its identifier.
+        title: What a person reads.
+        value: Stands for it in its layer.
+        layer: The channel that holds it.
+    """
+
+    key: str
+    title: str
+    value: int
+    layer: int
+
+
+def segments(path: Path) -> list[Segment]:
+    """Return the segments that a `.seg.nrrd` of 3D Slicer describes; none if it describes none."""
+    import SimpleITK
+
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    told = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+    numbers = itertools.takewhile(lambda n: f"Segment{n}_ID" in told, itertools.count())
+    return [
+        Segment(
+            key=told[f"Segment{number}_ID"],
+            title=told.get(f"Segment{number}_Name", ""),
+            value=int(told.get(f"Segment{number}_LabelValue", 1)),
+            layer=int(told.get(f"Segment{number}_Layer", 0)),
+        )
+        for number in numbers
+    ]
 
 
 def _channels_first(array: np.ndarray, image: Any, path: Path) -> Voxels:

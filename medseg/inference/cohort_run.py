@@ -23,7 +23,8 @@ from medseg.volume import Volume
 
 Step = Literal["reading", "segmenting", "writing"]
 Write = Callable[[Path, Segmentation], None]
-ENTROPY: Final = "_entropy.nii.gz"
+ENTROPY: Final = "entropy"
+"""Folder beside the segmentations, so that no map is taken for one of them or for a scan."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,8 @@ def scan_warnings(volume: Volume, predictor: Predictor) -> list[str]:
 
 def entropy_path(output: Path) -> Path:
     """Return where the entropy goes that belongs to the segmentation `output`."""
-    return output.with_name(stem(output).removesuffix(RESULT) + ENTROPY)
+    name = stem(output).removesuffix(RESULT)
+    return output.parent / ENTROPY / f"{name}_{ENTROPY}.nii.gz"
 
 
 def _expected(job: Job, model: str, settings: Settings) -> Entry:

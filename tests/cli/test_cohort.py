@@ -136,7 +136,7 @@ def test_a_killed_run_leaves_whole_files_and_is_continued(scans, untrained, tmp_
 def test_the_entropy_lies_on_the_scan_s_grid(scan, untrained, tmp_path):
     out = tmp_path / "out"
     assert _predict(scan, "--model", untrained.folder, "-o", out, "--uncertainty") == 0
-    entropy, before = nibabel.load(out / "scan_entropy.nii.gz"), nibabel.load(scan)
+    entropy, before = nibabel.load(out / "entropy/scan_entropy.nii.gz"), nibabel.load(scan)
     assert np.array_equal(entropy.affine, before.affine)
     values = np.asarray(entropy.dataobj)
     assert values.shape == before.shape

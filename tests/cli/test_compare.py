@@ -74,6 +74,7 @@ def test_errors_are_one_line(folders, tmp_path, capsys):
     part = _put(tmp_path / "part", 0.1, range(8))
     for arguments, code, message in (
         ((folders[0],), 2, "one model alone cannot be compared"),
+        ((*folders, "-o", tmp_path / "out.png"), 2, "would be a folder, but is called as a file"),
         ((folders[0], folders[0]), 2, "is given twice"),
         ((*folders, "--metric", "speed"), 2, "Choose from dice, hd95_mm"),
         ((folders[0], tmp_path / "nowhere"), 4, "cannot be read"),

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import nibabel
 import numpy as np
 import pytest
 
 from medseg.errors import DataError, ImageError
-from medseg.evaluation.evaluate import evaluate, label_maps, side_by_side
+from medseg.evaluation.evaluate import case_of, evaluate, label_maps, side_by_side
+from medseg.evaluation.pair import Status
 
 AFFINE = np.array([[-1.4, 0, 0, 3], [0, 1.4, 0, -7], [0, 0, 10, 5], [0, 0, 0, 1.0]])
 
@@ -61,9 +64,30 @@ def test_a_case_without_reference_is_refused_if_asked_for(folders, hippocampus_t
         evaluate(hippocampus_task, *folders, cases=["z"])
 
 
-def test_a_prediction_without_reference_is_named(folders, hippocampus_task):
+def test_missing_predictions_are_listed(tmp_path, hippocampus_task):
+    reference, prediction = tmp_path / "reference", tmp_path / "prediction"
+    for case in "abcd":
+        put(reference / f"{case}.nii.gz", block(2, 2, 2))
+    put(prediction / "c.nii.gz", block(2, 2, 2))
+    with pytest.raises(DataError, match="no prediction for 3 of 4 cases: a, b, d"):
+        evaluate(hippocampus_task, reference, prediction)
+
+
+def test_predictions_without_reference_are_listed(folders, hippocampus_task):
+    for case in ("z", "y"):
+        put(folders[1] / f"{case}.nii.gz", block(1, 1, 1))
+    with pytest.raises(DataError, match="predictions of 2 cases without a reference: y, z"):
+        evaluate(hippocampus_task, *folders)
+
+
+def test_beside_chosen_cases_predictions_without_reference_are_named(folders, hippocampus_task):
     put(folders[1] / "z.nii.gz", block(1, 1, 1))
-    assert evaluate(hippocampus_task, *folders).without_reference == ("z",)
+    assert evaluate(hippocampus_task, *folders, cases=["a"]).without_reference == ("z",)
+
+
+@pytest.mark.parametrize("role", ["_seg", "-seg", "_gt", ""])
+def test_a_case_is_its_name_without_what_says_that_it_is_a_label_map(role):
+    assert case_of(Path(f"BraTS-GLI-00000-000{role}.nii.gz")) == "BraTS-GLI-00000-000"
 
 
 def test_a_prediction_of_another_shape_is_refused(folders, hippocampus_task):
@@ -84,6 +108,69 @@ def test_an_unknown_label_value_is_refused(folders, hippocampus_task):
     put(folders[1] / "b.nii.gz", block(2, 2, 2, value=7))
     with pytest.raises(DataError, match=r"b\.nii\.gz: holds the value 7"):
         evaluate(hippocampus_task, *folders)
+
+
+def test_all_cases_that_do_not_fit_are_listed(tmp_path, hippocampus_task):
+    reference, prediction = tmp_path / "reference", tmp_path / "prediction"
+    moved = AFFINE.copy()
+    moved[2, 3] += 0.5
+    for case, voxels, affine in (
+        ("a", block(2, 2, 2), AFFINE),
+        ("b", block(2, 2, 2)[:-1], AFFINE),
+        ("c", block(2, 2, 2), moved),
+        ("d", block(2, 2, 2, value=7), AFFINE),
+    ):
+        put(reference / f"{case}.nii.gz", block(2, 2, 2))
+        put(prediction / f"{case}.nii.gz", voxels, affine)
+    with pytest.raises(DataError) as caught:
+        evaluate(hippocampus_task, reference, prediction)
+    said = str(caught.value)
+    assert "3 of 4 cases cannot be scored: b has the shape (9, 9, 8)" in said
+    assert "; c lies elsewhere in the patient" in said
+    assert "; d holds the value 7, which is no label of task hippocampus" in said
+    assert "--resample" in said
+    assert "\n" not in said
+
+
+def test_unknown_labels_of_references_are_errors_too(folders, hippocampus_task):
+    put(folders[0] / "a.nii.gz", block(2, 2, 2, value=9))
+    with pytest.raises(DataError, match=r"reference/a\.nii\.gz: holds the value 9"):
+        evaluate(hippocampus_task, *folders)
+
+
+def test_a_prediction_is_brought_onto_its_reference_s_grid_when_asked(folders, hippocampus_task):
+    # voxels of half the height: two for each of the reference's, so that the labels are the same
+    fine = AFFINE.copy()
+    fine[2, 2] = 5.0
+    fine[2, 3] -= 2.5
+    put(folders[1] / "b.nii.gz", block(2, 2, 2).repeat(2, axis=2), fine)
+    with pytest.raises(DataError, match=r"b\.nii\.gz: has the shape .* with --resample"):
+        evaluate(hippocampus_task, *folders)
+    scores = side_by_side(hippocampus_task, *folders, conventions=["medseg"], resample=True)
+    assert scores["medseg"].region_mean("dice", "anterior") == 1.0
+
+
+def test_what_lies_outside_a_resampled_prediction_is_missed(folders, hippocampus_task):
+    away = AFFINE.copy()
+    away[2, 3] += 500
+    put(folders[1] / "b.nii.gz", block(2, 2, 2), away)
+    scores = side_by_side(hippocampus_task, *folders, conventions=["medseg"], resample=True)
+    assert scores["medseg"].count(Status.MISSED, "anterior") == 1
+
+
+def test_a_hundred_and_eighteen_classes_are_scored(tmp_path, hippocampus_task, rng):
+    label = hippocampus_task.labels["anterior"]
+    labels = {f"part_{n}": label.model_copy(update={"value": n}) for n in range(1, 119)}
+    task = hippocampus_task.model_copy(update={"labels": labels})
+    known = rng.integers(0, 119, size=(20, 20, 20)).astype(np.uint8)
+    known[known == 77] = 0
+    found = np.where(known == 5, 0, known)
+    put(tmp_path / "reference/a.nii.gz", known)
+    put(tmp_path / "prediction/a.nii.gz", found)
+    scores = evaluate(task, tmp_path / "reference", tmp_path / "prediction")
+    assert len(scores.regions) == 118
+    assert (scores.count(Status.ABSENT), scores.count(Status.MISSED)) == (1, 1)
+    assert scores.mean("dice") == pytest.approx(116 / 117)
 
 
 def test_a_probability_map_is_no_label_map(folders, hippocampus_task):

@@ -1,11 +1,11 @@
 import csv
-import json
+import io
 import math
 
 import numpy as np
 import pytest
 
-from medseg.errors import OutputError
+from medseg.evaluation import bootstrap
 from medseg.evaluation.pair import Status
 from medseg.evaluation.score import Score, Scores, score_case
 from medseg.segmentation import Segmentation
@@ -53,14 +53,8 @@ def test_counts_are_by_status_and_region(scores):
     assert scores.count(Status.FALSE_ALARM, "core") == 0
 
 
-def test_what_is_written_is_strict_json_with_null_for_nan(scores, tmp_path):
-    scores.write(tmp_path / "new")
-
-    def refuse(constant):
-        raise AssertionError(constant)
-
-    text = (tmp_path / "new/summary.json").read_text()
-    summary = json.loads(text, parse_constant=refuse)
+def test_the_summary_has_null_for_nan(scores):
+    summary = scores.summary()
     assert summary["convention"] == "medseg"
     assert summary["cases"] == 3
     assert summary["mean"]["hd95_mm"] == pytest.approx(26.0)
@@ -77,10 +71,50 @@ def test_what_is_written_is_strict_json_with_null_for_nan(scores, tmp_path):
     }
 
 
-def test_the_table_has_a_line_for_each_region_of_each_case(scores, tmp_path):
-    scores.write(tmp_path)
-    with (tmp_path / "scores.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+def test_the_interval_of_one_region_is_that_of_its_mean(rng):
+    values = rng.random(30).tolist()
+    one = Scores(tuple(score(str(case), "whole", dice, 1.0) for case, dice in enumerate(values)))
+    assert one.interval("dice") == pytest.approx(bootstrap.interval(np.array(values)))
+    assert one.summary()["interval_95"]["dice"] == pytest.approx(list(one.interval("dice")))
+
+
+def test_the_interval_over_all_regions_draws_cases_and_not_rows():
+    # a: 0 and 1; b: 1 and 0: whichever cases are drawn, the regions' means average to 0.5
+    rows = [("a", "left", 0.0), ("a", "right", 1.0), ("b", "left", 1.0), ("b", "right", 0.0)]
+    one = Scores(tuple(score(*row, 1.0) for row in rows))
+    assert one.interval("dice") == (0.5, 0.5)
+
+
+def test_the_interval_over_all_regions_is_that_of_a_plain_loop(rng):
+    values = rng.random((12, 3))
+    values[rng.random(values.shape) < 0.4] = NAN
+    rows = [
+        score(str(case), str(region), value, 1.0)
+        for case, line in enumerate(values.tolist())
+        for region, value in enumerate(line)
+    ]
+    drawn = []
+    for _ in range(4000):
+        chosen = values[rng.integers(12, size=12)]
+        means = [
+            column[~np.isnan(column)].mean() for column in chosen.T if np.isfinite(column).any()
+        ]
+        drawn.append(np.mean(means))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    assert Scores(tuple(rows)).interval("dice") == pytest.approx(
+        (low, high), abs=0.04 * (high - low)
+    )
+
+
+def test_one_case_has_no_interval_and_neither_has_infinity():
+    one = Scores((score("a", "whole", 0.5, 1.0),))
+    assert all(map(math.isnan, one.interval("dice")))
+    two = Scores((score("a", "whole", 0.5, math.inf), score("b", "whole", 0.5, 1.0)))
+    assert two.summary()["interval_95"] == {"dice": [0.5, 0.5], "hd95_mm": None}
+
+
+def test_the_table_has_a_line_for_each_region_of_each_case(scores):
+    rows = list(csv.DictReader(io.StringIO(scores.table())))
     assert list(rows[0]) == ["case", "region", "dice", "hd95_mm", "status"]
     assert len(rows) == 9
     assert rows[4] == {
@@ -91,12 +125,6 @@ def test_the_table_has_a_line_for_each_region_of_each_case(scores, tmp_path):
         "status": "missed",
     }
     assert math.isnan(float(rows[1]["dice"]))
-
-
-def test_scores_that_cannot_be_written_say_why(scores, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="A file stands where a folder is needed"):
-        scores.write(tmp_path / "file")
 
 
 def test_nothing_scored_has_no_mean():
@@ -120,6 +148,19 @@ def test_overlapping_regions_are_scored_as_unions_of_labels(phantom_task):
     assert rows[2].values["dice"] == 0.0
     assert rows[2].values["hd95_mm"] == pytest.approx((12**2 + 1 + 1) ** 0.5)
     assert [row.status for row in rows] == [Status.BOTH, Status.BOTH, Status.MISSED]
+    assert rows[1].volumes_ml == pytest.approx((0.006, 0.006))  # three voxels of 2 mm3
+
+
+def test_many_voxels_are_scored_in_threads_alike(rng, hippocampus_task):
+    grid = Grid((60, 60, 60), np.eye(4))
+    sides = [
+        Segmentation(rng.integers(0, 3, grid.shape).astype(np.uint8), grid, hippocampus_task)
+        for _ in range(2)
+    ]
+    rows = score_case("a", *sides)
+    first, second = ((side.label_map == 1) for side in sides)
+    expected = 2 * (first & second).sum() / (first.sum() + second.sum())
+    assert rows[0].values["dice"] == pytest.approx(expected)
 
 
 def test_an_infinite_mean_is_null_in_json():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medseg.errors import DataError, UsageError
-from medseg.evaluation import score_table
+from medseg.evaluation import score_files, score_table
 from medseg.evaluation.pair import Status
 from medseg.evaluation.score import Score, Scores
 
@@ -60,7 +60,7 @@ def test_a_file_is_read_as_its_folder_is(two):
 
 def test_what_evaluate_writes_is_read(tmp_path):
     scores = Scores((Score("p", "left", {"dice": 1 / 3, "hd95_mm": NAN}, Status.BOTH),))
-    scores.write(tmp_path)
+    score_files.write(scores, tmp_path)
     table = score_table.read(tmp_path)
     assert table.convention == "medseg"
     assert dict(zip(table.columns, table.values["p", "left"], strict=True))["dice"] == 1 / 3

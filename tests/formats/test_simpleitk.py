@@ -4,7 +4,7 @@ import pytest
 import SimpleITK
 
 from medseg import export, formats
-from medseg.errors import ImageError
+from medseg.errors import DataError, ImageError
 from medseg.formats import simpleitk
 from medseg.segmentation import Segmentation
 from medseg.volume import Grid
@@ -101,6 +101,60 @@ def test_overlapping_segments_read_as_channels(rng, tmp_path, phantom_task):
     assert volume.voxels.shape == (3, *SHAPE)
     assert np.array_equal(volume.voxels[0], label_map)
     assert np.array_equal(volume.voxels[1], label_map > 0)
+
+
+def test_overlapping_segments_are_a_label_map_by_their_names(rng, tmp_path, phantom_task):
+    label_map = rng.choice([0, 1, 2, 4], SHAPE).astype(np.uint8)
+    grid = Grid(SHAPE, np.diag([-1.0, 2.0, 3.0, 1.0]))
+    export.write(tmp_path / "a.seg.nrrd", Segmentation(label_map, grid, phantom_task))
+    found = formats.read_segmentation(tmp_path / "a.seg.nrrd", phantom_task)
+    assert np.array_equal(found.label_map, label_map)
+    assert found.grid.matches(grid)
+
+
+def put_segments(path, layers, *segments):
+    """Write layers with segments of (identifier, name, value, layer), as 3D Slicer does."""
+    header = {
+        "space": "left-posterior-superior",
+        "space directions": np.array([[np.nan] * 3, *np.eye(3)]),
+        "kinds": ["list", "domain", "domain", "domain"],
+        "space origin": np.zeros(3),
+    }
+    for number, segment in enumerate(segments):
+        fields = zip(("ID", "Name", "LabelValue", "Layer"), segment, strict=True)
+        header |= {f"Segment{number}_{field}": str(value) for field, value in fields}
+    nrrd.write(str(path), np.stack(layers).astype(np.uint8), header)
+    return path
+
+
+def blocks():
+    one, other = np.zeros((2, *SHAPE), dtype=np.uint8)
+    one[:2] = 7
+    other[2:4] = 1
+    return one, other
+
+
+def test_segments_that_slicer_renumbered_are_known_by_their_titles(tmp_path, phantom_task):
+    segments = [("Segment_1", "Rim", 7, 0), ("Segment_2", "Inner part", 1, 1)]
+    path = put_segments(tmp_path / "a.seg.nrrd", blocks(), *segments)
+    found = formats.read_segmentation(path, phantom_task).label_map
+    assert (found[:2] == phantom_task.labels["rim"].value).all()
+    assert (found[2:4] == phantom_task.labels["inner"].value).all()
+    assert not found[4:].any()
+
+
+@pytest.mark.parametrize(
+    ("segments", "reason"),
+    [
+        ([("rim", "Rim", 7, 0), ("Segment_2", "Cyst", 1, 1)], "no label of task phantom: Cyst"),
+        ([("region.whole", "Whole", 7, 0), ("x", "Core", 1, 1)], "no segment is a label"),
+        ([("rim", "Rim", 7, 0), ("inner", "Inner part", 0, 1)], "Inner part overlaps another"),
+    ],
+)
+def test_segments_that_make_no_label_map_are_refused(segments, reason, tmp_path, phantom_task):
+    path = put_segments(tmp_path / "a.seg.nrrd", blocks(), *segments)
+    with pytest.raises(DataError, match=rf"a\.seg\.nrrd: .*{reason}"):
+        formats.read_segmentation(path, phantom_task)
 
 
 @pytest.mark.parametrize("content", [b"", b"NRRD0004\n", b"not an image"])

@@ -73,4 +73,4 @@ def test_the_segmentation_is_the_one_of_a_single_prediction(scan, predictor, tmp
 
 @pytest.mark.parametrize("name", ["a_seg.nii.gz", "a_seg.seg.nrrd", "a.nii.gz"])
 def test_the_entropy_has_the_name_of_its_scan(tmp_path, name):
-    assert cohort_run.entropy_path(tmp_path / name) == tmp_path / "a_entropy.nii.gz"
+    assert cohort_run.entropy_path(tmp_path / name) == tmp_path / "entropy/a_entropy.nii.gz"

@@ -4,7 +4,7 @@ from scipy import ndimage
 from surface_distance import metrics as surface_distance
 
 from medseg import formats
-from medseg.evaluation.conventions import brats2023
+from medseg.evaluation.conventions import brats2023, brats2023_men, brats2023_met
 from medseg.evaluation.pair import Pair
 
 
@@ -20,16 +20,54 @@ def scores(reference, prediction):
     return brats2023.compute(Pair(reference, prediction, (1.0, 1.0, 1.0)))
 
 
+WORST = {
+    "dice": 0.0,
+    "hd95_mm": 374.0,
+    "detection_f1": 0.0,
+    "dice_legacy": 0.0,
+    "hd95_legacy_mm": 374.0,
+}
+BEST = {
+    "dice": 1.0,
+    "hd95_mm": 0.0,
+    "detection_f1": 1.0,
+    "dice_legacy": 1.0,
+    "hd95_legacy_mm": 0.0,
+}
+
+
 @pytest.mark.parametrize(
     ("reference", "prediction", "expected"),
     [
-        (cubes(1), cubes(), {"dice": 0.0, "hd95_mm": 374.0, "detection_f1": 0.0}),
-        (cubes(), cubes(1), {"dice": 0.0, "hd95_mm": 374.0, "detection_f1": 0.0}),
-        (cubes(), cubes(), {"dice": 1.0, "hd95_mm": 0.0, "detection_f1": 1.0}),
+        (cubes(1), cubes(), WORST),
+        (cubes(), cubes(1), WORST),
+        (cubes(), cubes(), BEST),
     ],
 )
 def test_empty_masks_count_as_documented(reference, prediction, expected):
     assert scores(reference, prediction) == pytest.approx(expected, nan_ok=True)
+
+
+def test_the_legacy_columns_compare_the_whole_region_at_once():
+    # two cubes of 64 voxels, the second is missed: Dice 2 * 64 / 192; the far cube is 18 away
+    values = scores(cubes(2, 20), cubes(2))
+    assert values["dice_legacy"] == pytest.approx(2 / 3)
+    assert values["hd95_legacy_mm"] > 14
+    assert values["dice"] == 0.5
+
+
+@pytest.mark.filterwarnings("ignore:Please import .*scipy.ndimage:DeprecationWarning")
+def test_the_legacy_columns_are_surface_distance_s(rng):
+    for _ in range(5):
+        reference, prediction = ndimage.gaussian_filter(rng.normal(size=(2, 20, 18, 9)), 1.5) > 0.03
+        values = brats2023.compute(Pair(reference, prediction, (1.0, 1.0, 3.0)))
+        distances = surface_distance.compute_surface_distances(
+            reference, prediction, (1.0, 1.0, 3.0)
+        )
+        expected = surface_distance.compute_robust_hausdorff(distances, 95)
+        assert values["hd95_legacy_mm"] == pytest.approx(expected)
+        overlap = surface_distance.compute_dice_coefficient(reference, prediction)
+        assert values["dice_legacy"] == pytest.approx(overlap)
 
 
 def test_a_lesion_found_and_one_missed_share_the_score():
@@ -49,7 +87,7 @@ def test_a_false_alarm_costs_as_much_as_a_miss():
 def test_a_small_lesion_alone_is_as_none():
     small = cubes()
     small[2:5, 2:6, 2:6] = True  # 48 mm3
-    assert scores(small, cubes()) == {"dice": 1.0, "hd95_mm": 0.0, "detection_f1": 1.0}
+    assert scores(small, cubes()) == {**BEST, "dice_legacy": 0.0, "hd95_legacy_mm": 374.0}
 
 
 def as_the_script_goes(reference, prediction, spacing_mm, dilation=3, dropped_mm3=50.0):
@@ -87,25 +125,30 @@ def as_the_script_goes(reference, prediction, spacing_mm, dilation=3, dropped_mm
     return np.mean(scores, axis=0) if scores else (1.0, 0.0)
 
 
+VARIANTS = {brats2023: (3, 50.0), brats2023_men: (1, 50.0), brats2023_met: (1, 2.0)}
+
+
 # surface-distance 0.1 imports from namespaces that SciPy has deprecated.
 @pytest.mark.filterwarnings("ignore:Please import .*scipy.ndimage:DeprecationWarning")
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.__name__)
 @pytest.mark.parametrize("spacing_mm", [(1.0, 1.0, 1.0), (1.4, 1.4, 10.0)])
 @pytest.mark.parametrize("share", [0.002, 0.01, 0.05])
-def test_it_agrees_with_the_challenge_s_script_on_blobs_of_noise(rng, spacing_mm, share):
+def test_it_agrees_with_the_challenge_s_script_on_blobs_of_noise(rng, spacing_mm, share, variant):
     for _ in range(5):
         noise = ndimage.gaussian_filter(rng.normal(size=(2, 30, 28, 20)), [0, 1.5, 1.5, 1.5])
         noise[1] += 0.7 * noise[0]
         level = np.quantile(noise, 1 - share, axis=(1, 2, 3), keepdims=True)
         reference, prediction = noise > level
-        values = brats2023.compute(Pair(reference, prediction, spacing_mm))
-        expected = as_the_script_goes(reference, prediction, spacing_mm)
+        values = variant.compute(Pair(reference, prediction, spacing_mm))
+        expected = as_the_script_goes(reference, prediction, spacing_mm, *VARIANTS[variant])
         assert (values["dice"], values["hd95_mm"]) == pytest.approx(tuple(expected), rel=1e-9)
 
 
 @pytest.mark.real_data
 @pytest.mark.filterwarnings("ignore:Please import .*scipy.ndimage:DeprecationWarning")
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.__name__)
 @pytest.mark.parametrize("patient", ["patient07", "patient19", "patient26"])
-def test_it_agrees_with_the_challenge_s_script_on_real_lesions(patient, real_data):
+def test_it_agrees_with_the_challenge_s_script_on_real_lesions(patient, variant, real_data):
     volume = formats.read(real_data / "ms_lesions" / patient / "lesions.nii.gz")
     lesions = volume.voxels[0] > 0
     (box,) = ndimage.find_objects(lesions.astype(np.uint8))
@@ -113,7 +156,7 @@ def test_it_agrees_with_the_challenge_s_script_on_real_lesions(patient, real_dat
     prediction = np.roll(reference, (2, 1, 0), axis=(0, 1, 2))
     prediction[: len(prediction) // 3] = False  # some are missed
     prediction[-2:, -2:, -2:] = True  # and one is made up
-    values = brats2023.compute(Pair(reference, prediction, volume.spacing_mm))
-    expected = as_the_script_goes(reference, prediction, volume.spacing_mm)
+    values = variant.compute(Pair(reference, prediction, volume.spacing_mm))
+    expected = as_the_script_goes(reference, prediction, volume.spacing_mm, *VARIANTS[variant])
     assert 0 < values["dice"] < 1
     assert (values["dice"], values["hd95_mm"]) == pytest.approx(tuple(expected), rel=1e-9)

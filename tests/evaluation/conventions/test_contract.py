@@ -28,6 +28,8 @@ def test_there_are_those_of_the_programs_people_publish_with():
     assert conventions.names() == [
         "brats2020",
         "brats2023",
+        "brats2023_men",
+        "brats2023_met",
         "deepmind",
         "medpy",
         "medseg",

@@ -1,0 +1,26 @@
+"""What `docs/scores.md` shows is so; its commands and links are tested with the README's."""
+
+import re
+
+import pytest
+
+from medseg.evaluation import clinical, conventions
+from medseg.resources import folder
+
+DOCS = folder("configs").parent / "docs"
+SCORES = (DOCS / "scores.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", SCORES, flags=re.DOTALL))
+def test_a_piece_of_python_runs(block):
+    exec(compile(block, "docs/scores.md", "exec"), {})
+
+
+def test_every_convention_and_every_clinical_number_is_told():
+    told = set(re.findall(r"^\| `(\w+)` \|", SCORES, flags=re.MULTILINE))
+    assert told == {*conventions.names(), *clinical.names()}
+
+
+@pytest.mark.parametrize("name", sorted(set(conventions.names()) - {"medseg"}))
+def test_the_source_of_a_convention_is_linked(name):
+    assert f"({conventions.load(name).SOURCE})" in SCORES
