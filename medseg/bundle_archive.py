@@ -11,9 +11,9 @@ import hashlib
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from medseg import bundle as bundles
 from medseg import files
@@ -50,7 +50,7 @@ def export(bundle: Bundle, path: Path) -> None:
             archive.comment = bytes(_COMMENT_BYTES)
         with temporary.open("r+b") as file:
             before = temporary.stat().st_size - _COMMENT_BYTES
-            digest = _digest(file, before)
+            digest = _digest(file.read, before)
             file.seek(before)
             file.write(_MARK + digest.encode())
 
@@ -114,15 +114,17 @@ def _require_untouched(path: Path) -> None:
                 where=path,
                 remedy="Copy it anew, or make it with 'medseg models export RUN FILE'",
             )
-        if comment[len(_MARK) :] != _digest(file, before).encode():
+        file.seek(0)
+        if comment[len(_MARK) :] != _digest(file.read, before).encode():
             raise _altered(path)
 
 
-def _digest(file: BinaryIO, length: int) -> str:
-    file.seek(0)
+def _digest(read: Callable[[int], bytes], length: int) -> str:
     digest = hashlib.sha256()
     while length > 0:
-        part = file.read(min(_CHUNK, length))
+        part = read(min(_CHUNK, length))
+        if not part:
+            break  # shorter than it says: the hash will differ
         digest.update(part)
         length -= len(part)
     return digest.hexdigest()
@@ -145,7 +147,7 @@ def _check(archive: zipfile.ZipFile, path: Path) -> list[str]:
         if start.startswith(_PICKLE_STARTS[0]) or start == _PICKLE_STARTS[1]:
             raise _would_be_unpickled(name, path)
         with archive.open(name) as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != expected:
+            if _digest(stream.read, archive.getinfo(name).file_size) != expected:
                 raise _altered(path, name)
     return names
 

@@ -54,7 +54,8 @@ def predict(
         bool, typer.Option("--strict", help="Refuse scans unlike those the model was trained on.")
     ] = False,
     uncertainty: Annotated[
-        bool, typer.Option("--uncertainty", help="Write entropy/SCAN_entropy.nii.gz too, from 0 to 1.")
+        bool,
+        typer.Option("--uncertainty", help="Write entropy/SCAN_entropy.nii.gz too, from 0 to 1."),
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Do again what report.json has as done.")

@@ -67,7 +67,8 @@ def read(path: Path, choice: Choice = ANY) -> Volume:
         _check_units(image.header, path)
         header = image.header.binaryblock
     i, j, k = channels_first.shape[1:]
-    return Volume(channels_first, Grid((i, j, k), affine, header, trailing_axes))
+    grid = Grid((i, j, k), affine, header, trailing_axes, tells_sides=_tells_sides(image))
+    return Volume(channels_first, grid)
 
 
 def write_label_map(path: Path, label_map: LabelMap, grid: Grid) -> None:
@@ -186,6 +187,13 @@ def _of_five_axes(
     if len(numbers) != len(counts) or not all(inside):
         raise formats.no_such_volume(choice, counts, where=path)
     return voxels[:, :, :, numbers[0] - 1, numbers[1] - 1][None]
+
+
+def _tells_sides(image: Any) -> bool:
+    """Tell whether the file says how the patient lies; Analyze cannot, NIfTI need not."""
+    if isinstance(image, nibabel.Nifti1Pair):
+        return bool(image.header["qform_code"] > 0 or image.header["sform_code"] > 0)
+    return not isinstance(image, nibabel.AnalyzeImage)
 
 
 def _check_units(header: Any, path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import psutil
@@ -29,7 +29,7 @@ OPTIONAL: Final = {
 }
 LITTLE_MEMORY: Final = 4e9
 LITTLE_DISK: Final = 2e9
-_OPTIONS: Final = {"features": 12, "depths": [1, 1, 1, 1], "window": 4}
+_OPTIONS: Final[dict[str, Any]] = {"features": 12, "depths": [1, 1, 1, 1], "window": 4}
 _SHAPE: Final = (20, 18, 16)
 
 

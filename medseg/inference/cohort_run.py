@@ -168,6 +168,8 @@ def scan_warnings(volume: Volume, predictor: Predictor) -> list[str]:
     remarks = []
     if not volume.grid.is_orthonormal:
         remarks.append("its axes are not perpendicular; its grid is used as it is")
+    if not volume.grid.tells_sides:
+        remarks.append("its file does not say which side is left; the usual one is assumed")
     bundle = predictor.bundle
     if bundle.experience is not None:
         description = describe_scan(volume, bundle.task)

@@ -254,3 +254,5 @@ def test_every_format_is_answered_on_its_own_grid(name, scan, untrained, tmp_pat
     found = nibabel.load(tmp_path / "out" / f"{path.name.split('.')[0]}_seg.nii.gz")
     assert found.shape == image.shape
     assert found.affine == pytest.approx(expected, abs=1e-4)
+    warned = "which side is left" in str(_report(tmp_path / "out")["cases"][0]["warnings"])
+    assert warned == (name == "analyze.img")
