@@ -3,6 +3,7 @@
 Training and inference share these functions, so that what they measure is the same.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
@@ -87,7 +88,7 @@ def describe_labels(volume: Volume, label_map: LabelMap, task: Task) -> dict[str
         for channel, modality in zip(upright.voxels, task.channels.values(), strict=True)
     ]
     voxel_ml = abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000.0
-    boxes = ndimage.find_objects(labels.astype(np.int32))
+    boxes = ndimage.find_objects(labels)
     found = {}
     for name, label in task.labels.items():
         box = boxes[label.value - 1] if label.value <= len(boxes) else None
@@ -159,8 +160,9 @@ def _gathered_labels(cases: list[dict[str, LabelDescription]]) -> dict[str, Labe
 
 
 def _thinned(channel: Shaped[np.ndarray, "i j k"]) -> Shaped[np.ndarray, " voxels"]:
-    """Return evenly spread voxels; the same places in every channel of a scan."""
-    return channel.reshape(-1)[:: max(1, -(-channel.size // MOST_VALUES))]
+    """Return voxels on a coarse lattice; the same places in every channel of a scan."""
+    step = math.ceil((channel.size / MOST_VALUES) ** (1 / 3))
+    return channel[::step, ::step, ::step].reshape(-1)
 
 
 def _channel(values: Shaped[np.ndarray, " voxels"], modality: str) -> ChannelDescription:

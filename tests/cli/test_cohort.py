@@ -256,3 +256,21 @@ def test_every_format_is_answered_on_its_own_grid(name, scan, untrained, tmp_pat
     assert found.affine == pytest.approx(expected, abs=1e-4)
     warned = "which side is left" in str(_report(tmp_path / "out")["cases"][0]["warnings"])
     assert warned == (name == "analyze.img")
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_dicom_series_is_answered_where_it_lies(zipped, untrained, real_data, tmp_path):
+    series = real_data / "readers/dicom_seg/dcmqi/24x38x3/image"
+    given = series
+    if zipped:
+        given = Path(shutil.make_archive(str(tmp_path / "image"), "zip", series))
+    assert _predict(given, "--model", untrained.folder, "-o", tmp_path / "out") == 0
+    names = SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(series))
+    expected = SimpleITK.ReadImage(names)
+    found = SimpleITK.ReadImage(str(tmp_path / "out/image_seg.nii.gz"))
+    assert found.GetSize() == expected.GetSize()
+    last = [size - 1 for size in found.GetSize()]
+    for index in ([0, 0, 0], last):
+        place = found.TransformIndexToPhysicalPoint(index)
+        assert place == pytest.approx(expected.TransformIndexToPhysicalPoint(index), abs=1e-3)

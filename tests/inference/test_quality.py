@@ -1,7 +1,11 @@
+import numpy as np
 import pytest
+from scipy.ndimage import grey_dilation
 
 from medseg import task as tasks
-from medseg.data.description import LabelDescription
+from medseg.data import layouts
+from medseg.data.cases import read_image, read_labels
+from medseg.data.description import LabelDescription, describe_labels, describe_scan, gathered
 from medseg.experience import ChannelExperience, Experience, LabelExperience, Spread
 from medseg.inference.quality import assess
 
@@ -98,3 +102,44 @@ def test_nothing_found_without_experience_is_to_be_checked():
     found = assess(labels, {}, None, TASK, warnings=[])
     assert (found.verdict, found.reasons) == ("check", ("nothing was found",))
     assert found.labels["anterior"].mean_entropy is None
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_experts_outlines_of_held_out_cases_pass_and_damaged_ones_do_not(real_data):
+    cases = layouts.cases(real_data / "hippocampus/Task04_Hippocampus", TASK)
+    read = []
+    for case in cases:
+        volume = read_image(case, TASK)
+        read.append((volume, read_labels(case, TASK, volume.grid)))
+    described = [describe_labels(volume, labels, TASK) for volume, labels in read]
+    scans = [describe_scan(volume, TASK) for volume, _ in read]
+    seen = gathered(scans[42:], described[42:])
+    certain = {"anterior": 0.1, "posterior": 0.1}
+
+    def verdicts(damage=None):
+        found = []
+        for volume, labels in read[:42]:
+            label_map = labels if damage is None else damage(labels)
+            measured = describe_labels(volume, label_map, TASK)
+            found.append(assess(measured, certain, seen, TASK, warnings=[]).verdict)
+        return found
+
+    def shifted(labels):
+        return np.roll(labels, 12, axis=1)
+
+    def without_anterior(labels):
+        return np.where(labels == 1, 0, labels).astype(np.uint8)
+
+    def scattered(labels):
+        noise = np.random.default_rng(0).random(labels.shape) < 0.002
+        return np.where(noise, 1, labels).astype(np.uint8)
+
+    def bloated(labels):
+        return np.maximum(labels, grey_dilation(labels, size=7)).astype(np.uint8)
+
+    assert verdicts().count("pass") >= 40
+    assert set(verdicts(without_anterior)) == {"fail"}
+    assert verdicts(scattered).count("pass") <= 2
+    assert verdicts(bloated).count("pass") <= 2
+    assert verdicts(shifted).count("pass") <= 21
