@@ -88,6 +88,8 @@ def predict(
     report = Report(output / NAME if output is not None and into_folder else None, head)
     predictor = load(bundle, choose(device))
     err.print(f"Model: {bundle.folder} (task {bundle.task.name}, {network})")
+    if strict and bundle.experience is None:
+        err.print("The model does not know what it was trained on: --strict compares nothing")
     settings = cohort_run.Settings(choice, strict, uncertainty, overwrite)
     with listening(as_json=json_progress) as listener:
         outcome = cohort_run.run(jobs, predictor, settings, report, listener, write=export.write)

@@ -23,6 +23,7 @@ RESULT: Final = "_seg"
 _BESIDE: Final = ("_seg", "-seg", "_gt", "-gt", "_label", "_labels")
 _NUMBERED: Final = re.compile(r"(?P<case>.+)_(?P<number>\d{4})")
 _FRAME: Final = re.compile(r"(?P<patient>.+)_frame\d+")
+_UNNAMED: Final = "number "
 _DEEPEST: Final = 4
 
 
@@ -177,7 +178,7 @@ def _parted(
     if match:
         named = numbers.get(str(int(match["number"])))
         place = int(match["number"])
-        by_order = channels[place] if place < len(channels) else f"number {place}"
+        by_order = channels[place] if place < len(channels) else f"{_UNNAMED}{place:04d}"
         meant = channel_names.of_channel(named, channels) or named if named else by_order
         return match["case"], meant
     return channel_names.split_stem(stem)[0], channel_names.told_by(stem, channels)
@@ -198,14 +199,19 @@ def _numbers(folder: Path) -> dict[str, str]:
 def _of_channels(name: str, files: dict[str, Path], task: Task) -> Scan:
     channels = tuple(task.channels)
     missing = [channel for channel in channels if channel not in files]
+    unnamed = [channel for channel in files if channel.startswith(_UNNAMED)]
     images = tuple(files[channel] for channel in channels if channel in files)
-    if not missing:
+    if not missing and not unnamed:
         return Scan(Case(name, images))
-    there = ", ".join(files)
+    wrong = (
+        f"lacks the channel {', '.join(missing)} of task {task.name}; it has {', '.join(files)}"
+        if missing
+        else f"has {len(files)} channels, but task {task.name} has {', '.join(channels)} alone"
+    )
     fault = ImageError(
-        f"lacks the channel {', '.join(missing)} of task {task.name}; it has {there}",
+        wrong,
         where=str(next(iter(files.values())).with_name(name)),
-        remedy="Add its file, or name the files one by one, such as " + _example(channels),
+        remedy="Name the files one by one, such as " + _example(channels),
     )
     return Scan(Case(name, images or tuple(files.values())), fault)
 

@@ -159,7 +159,9 @@ def experienced(scan, untrained, hippocampus_task, tmp_path):
     )
 
 
-def test_a_strange_scan_is_warned_of_and_refused_if_strict(scan, experienced, tmp_path, capsys):
+def test_a_strange_scan_is_warned_of_and_refused_if_strict(
+    scan, experienced, untrained, tmp_path, capsys
+):
     image = nibabel.load(scan)
     affine = image.affine @ np.diag([3.0, 1, 1, 1])
     strange = scan.with_name("strange.nii.gz")
@@ -173,6 +175,9 @@ def test_a_strange_scan_is_warned_of_and_refused_if_strict(scan, experienced, tm
     assert _predict(strange, "--model", experienced.folder, "--strict") == 3
     assert "is not what the model was trained for" in capsys.readouterr().err
     assert _predict(scan, "--model", experienced.folder, "--strict") == 0
+    assert "compares nothing" not in capsys.readouterr().err
+    assert _predict(strange, "--model", untrained.folder, "--strict") == 0
+    assert "--strict compares nothing" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -57,6 +57,12 @@ def test_numbered_channels_are_in_the_task_s_order(here):
     assert found(BRATS, here(*names)) == {"case_1": names[:4], "case_2": names[4:]}
 
 
+def test_more_numbered_channels_than_the_task_has_are_refused(here):
+    root = here(*(f"a_000{channel}.nii.gz" for channel in range(5)))
+    assert "has 5 channels, but task test has t1, t1ce, t2, flair alone" in found(BRATS, root)["a"]
+    assert "has 5 channels, but task test has t1 alone" in found(ONE, root)["a"]
+
+
 def test_a_data_set_s_own_names_come_before_the_numbers(here):
     root = here(*(f"imagesTs/a_000{channel}.nii.gz" for channel in range(4)))
     named = {"0": "FLAIR", "1": "T1w", "2": "T1Gd", "3": "T2w"}
