@@ -81,7 +81,8 @@ def predict(
     suffix = f".{file_format}"
     if output is not None:
         suffix = next((s for s in (".nii.gz", ".seg.nrrd") if output.name.endswith(s)), suffix)
-    jobs = cohort.plan_jobs(_scans(scans, channels, held_out, bundle.task), output, suffix)
+    found = _scans(scans, channels, held_out, bundle.task, series)
+    jobs = cohort.plan_jobs(found, output, suffix)
     into_folder = output is not None and jobs[0].output.parent == output
     network = bundle.plan.network.name
     head = {"task": bundle.task.name, "network": network, "hash": bundle.hash}
@@ -129,14 +130,18 @@ def _require_one_source(
 
 
 def _scans(
-    scans: list[Path] | None, channels: dict[str, Path], held_out: Path | None, task: "Task"
+    scans: list[Path] | None,
+    channels: dict[str, Path],
+    held_out: Path | None,
+    task: "Task",
+    series: str | None,
 ) -> "list[Scan]":
     from medseg.inference.scans import Scan, by_channel, find
     from medseg.training.run_folder import RunFolder, read_split
 
     if held_out is not None:
         return [Scan(case) for case in read_split(RunFolder(held_out)).held_out]
-    return [by_channel(channels, task)] if channels else find(scans or [], task)
+    return [by_channel(channels, task)] if channels else find(scans or [], task, series=series)
 
 
 def _choice(series: str | None, volume: str | None) -> "Choice":

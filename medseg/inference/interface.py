@@ -95,7 +95,7 @@ def _volume(scan: GivenScan, task: Task, choice: Choice) -> Volume:
     if isinstance(scan, Mapping):
         found = [by_channel({name: Path(path) for name, path in scan.items()}, task)]
     else:
-        found = find([Path(scan)], task)
+        found = find([Path(scan)], task, series=choice.series)
     if len(found) > 1:
         names = ", ".join(one.case.name for one in found[:5]) + ", ..." * (len(found) > 5)
         raise UsageError(

@@ -17,6 +17,7 @@ from medseg import formats
 from medseg.data import channel_names
 from medseg.data.cases import Case
 from medseg.errors import ImageError, MedsegError, UsageError
+from medseg.formats import dicom
 from medseg.task import Task
 
 RESULT: Final = "_seg"
@@ -75,25 +76,30 @@ def by_channel(paths: Mapping[str, Path], task: Task) -> Scan:
     return Scan(Case(name or stem, images))
 
 
-def find(paths: list[Path], task: Task) -> list[Scan]:
+def find(paths: list[Path], task: Task, *, series: str | None = None) -> list[Scan]:
     """Return the scans in `paths`: files, and folders whose scans are all taken.
+
+    Args:
+        paths: Files and folders.
+        task: Names the channels.
+        series: Of the DICOM folders below a folder, those without this series are passed over.
 
     Raises:
         ImageError: There is no such file, or a folder holds no image.
     """
     found: dict[tuple[Path, ...], Scan] = {}
     for path in paths:
-        for scan in _in(path, task):
+        for scan in _in(path, task, series):
             found.setdefault(tuple(image.absolute() for image in scan.case.images), scan)
     return list(found.values())
 
 
-def _in(path: Path, task: Task) -> list[Scan]:
+def _in(path: Path, task: Task, series: str | None) -> list[Scan]:
     if not path.exists():
         raise ImageError("there is no such file or folder", where=path, remedy="Check the path")
     if not path.is_dir():
         return [_checked(Case(formats.stem(path), (path,)), task)]
-    scans = _in_folder(path, task, depth=0)
+    scans = _in_folder(path, task, series, depth=0)
     if not scans:
         raise ImageError(
             "holds no image",
@@ -103,10 +109,11 @@ def _in(path: Path, task: Task) -> list[Scan]:
     return scans
 
 
-def _in_folder(folder: Path, task: Task, *, depth: int) -> list[Scan]:
+def _in_folder(folder: Path, task: Task, series: str | None, *, depth: int) -> list[Scan]:
     if formats.holds_dicom(folder):
         named = folder if folder.name.strip(".") else folder.resolve()  # `.` has no name
-        return [Scan(Case(formats.stem(named), (named,)))]
+        scan = Scan(Case(formats.stem(named), (named,)))
+        return [scan] if depth == 0 or _may_hold(folder, series) else []
     files = sorted(file for file in folder.iterdir() if file.is_file() and formats.suffix_of(file))
     names = {file.name for file in files}
     images = [file for file in files if not _is_header(file.name, names)]
@@ -115,7 +122,15 @@ def _in_folder(folder: Path, task: Task, *, depth: int) -> list[Scan]:
     if depth == _DEEPEST:
         return []
     deeper = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
-    return [scan for inside in deeper for scan in _in_folder(inside, task, depth=depth + 1)]
+    return [scan for inside in deeper for scan in _in_folder(inside, task, series, depth=depth + 1)]
+
+
+def _may_hold(folder: Path, series: str | None) -> bool:
+    """Tell whether a DICOM folder is wanted; a damaged one is, so that its error is told."""
+    try:
+        return series is None or dicom.holds_series(folder, series)
+    except ImageError:
+        return True
 
 
 def _is_header(name: str, names: set[str]) -> bool:

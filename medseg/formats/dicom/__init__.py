@@ -40,6 +40,17 @@ def read(path: Path, choice: Choice = ANY) -> Volume:
         raise _single_file(path)
 
 
+def holds_series(folder: Path, wanted: str) -> bool:
+    """Tell whether a series in `folder` is the one that `wanted` names, or one of several.
+
+    Raises:
+        ImageError: A file is damaged.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # as in `read`
+        return bool(series.fitting(_slices(folder), wanted))
+
+
 def _read_folder(folder: Path, choice: Choice) -> Volume:
     chosen = series.choose(_slices(folder), choice.series, where=str(folder))
     slices = stack.arranged(chosen, folder)

@@ -17,16 +17,14 @@ def choose(slices: list[Slice], wanted: str | None, *, where: str) -> list[Slice
         ImageError: There are several and none was named, or `wanted` fits none or several; the
             message lists what there is.
     """
-    series: dict[str, list[Slice]] = {}
-    for part in slices:
-        series.setdefault(part.series, []).append(part)
+    series = _by_uid(slices)
     if wanted is None and len(series) == 1:
         return slices
-    fitting = list(series) if wanted is None else _fitting(series, wanted)
-    if len(fitting) == 1:
-        return series[fitting[0]]
+    meant = list(series) if wanted is None else fitting(slices, wanted)
+    if len(meant) == 1:
+        return series[meant[0]]
     listed = "\n".join(f"  {_line(uid, parts)}" for uid, parts in series.items())
-    said = "" if wanted is None else f", of which {len(fitting) or 'none'} fit {wanted!r}"
+    said = "" if wanted is None else f", of which {len(meant) or 'none'} fit {wanted!r}"
     raise ImageError(
         f"holds {len(series)} DICOM series{said}:\n{listed}\nNone of them was chosen",
         where=where,
@@ -34,12 +32,20 @@ def choose(slices: list[Slice], wanted: str | None, *, where: str) -> list[Slice
     )
 
 
-def _fitting(series: dict[str, list[Slice]], wanted: str) -> list[str]:
-    """Return the series `wanted` names: by UID, else by description, else by a part of one."""
+def fitting(slices: list[Slice], wanted: str) -> list[str]:
+    """Return the UIDs of the series `wanted` names: by UID, by description, or by a part of it."""
+    series = _by_uid(slices)
     titles = {uid: _description(parts).casefold() for uid, parts in series.items()}
     sought = wanted.strip().casefold()
     exact = [uid for uid, title in titles.items() if wanted.strip() == uid or sought == title]
     return exact or [uid for uid, title in titles.items() if sought and sought in title]
+
+
+def _by_uid(slices: list[Slice]) -> dict[str, list[Slice]]:
+    series: dict[str, list[Slice]] = {}
+    for part in slices:
+        series.setdefault(part.series, []).append(part)
+    return series
 
 
 def _description(parts: list[Slice]) -> str:

@@ -9,8 +9,10 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from medseg import formats
+from medseg import task as tasks
 from medseg.errors import ImageError
 from medseg.formats import Choice, dicom
+from medseg.inference.scans import find
 
 ANGLE = np.deg2rad(17)
 ROW = np.array([np.cos(ANGLE), np.sin(ANGLE), 0])  # as the series of conftest.py are written
@@ -145,3 +147,19 @@ def test_a_file_without_an_image_is_told_apart(series):
     data.save_as(series / "plan.dcm")
     with pytest.raises(ImageError, match="is a DICOM file without an image"):
         formats.read(series / "plan.dcm")
+
+
+def test_a_series_is_found_among_the_folders_of_a_study(tmp_path, write_slice):
+    for uid, name, title in (("1.1", "one", "Thin"), ("1.2", "two", "Thick")):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            path = tmp_path / name / f"{number}.dcm"
+            write_slice(path, number, series=uid, SeriesDescription=title)
+    task = tasks.read("hippocampus")
+    assert [scan.case.name for scan in find([tmp_path], task)] == ["one", "two"]
+    assert [scan.case.name for scan in find([tmp_path], task, series="thick")] == ["two"]
+    with pytest.raises(ImageError, match="holds no image"):
+        find([tmp_path], task, series="sagittal")
+    damaged = tmp_path / "one" / "0.dcm"
+    damaged.write_bytes(damaged.read_bytes()[:400] + b"\x28\x00\x10\x00")
+    assert [scan.case.name for scan in find([tmp_path], task, series="sagittal")] == ["one"]
