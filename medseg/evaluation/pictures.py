@@ -8,7 +8,7 @@ from medseg import formats
 from medseg.errors import DataError
 from medseg.evaluation import score_files, score_plots, worst_cases
 from medseg.evaluation.clinical_numbers import ClinicalNumbers
-from medseg.evaluation.evaluate import label_maps, read_pair
+from medseg.evaluation.evaluate import label_maps, read_pair, reference_maps
 from medseg.evaluation.score import Scores
 from medseg.evaluation.worst_cases import Shown
 from medseg.task import Task
@@ -48,7 +48,8 @@ def draw(
 
 
 def _worst(scores: Scores, task: Task, places: Places) -> Iterator[Shown]:
-    references, predictions = label_maps(places.reference_dir), label_maps(places.prediction_dir)
+    references = reference_maps(places.reference_dir)
+    predictions = label_maps(places.prediction_dir)
     for ranked in worst_cases.worst(scores):
         case = ranked.case
         known, found = read_pair(
