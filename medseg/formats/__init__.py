@@ -5,7 +5,6 @@ as one series of DICOM slices.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
