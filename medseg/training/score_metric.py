@@ -24,7 +24,7 @@ from medseg.shapes import Spacing
 _COUNTED: Final = (Status.ABSENT, Status.MISSED, Status.FALSE_ALARM)
 
 Batch = Shaped[Tensor, "... i j k"]
-"""Label maps (batch, i, j, k) or (batch, 1, i, j, k), or boolean masks (batch, regions, i, j, k)."""
+"""Label maps (batch, i, j, k) or (batch, 1, i, j, k); or masks (batch, regions, i, j, k)."""
 
 
 class ScoreMetric(Metric):

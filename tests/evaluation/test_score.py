@@ -1,6 +1,7 @@
 import csv
 import io
 import math
+import time
 
 import numpy as np
 import pytest
@@ -104,6 +105,22 @@ def test_the_interval_over_all_regions_is_that_of_a_plain_loop(rng):
     assert Scores(tuple(rows)).interval("dice") == pytest.approx(
         (low, high), abs=0.04 * (high - low)
     )
+
+
+@pytest.mark.slow
+def test_many_regions_of_many_cases_are_summed_up_at_once(rng):
+    names = [f"metric_{number}" for number in range(14)]
+    rows = tuple(
+        Score(f"case_{case}", f"part_{part}", dict(zip(names, values, strict=True)), Status.BOTH)
+        for case, parts in enumerate(rng.random((200, 118, 14)).tolist())
+        for part, values in enumerate(parts)
+    )
+    scores = Scores(rows)
+    start = time.process_time()
+    summary = scores.summary()
+    assert time.process_time() - start < 4  # a loop over rows for each region took a minute
+    expected = np.mean([row.values["metric_3"] for row in rows if row.region == "part_7"])
+    assert summary["regions"]["part_7"]["mean"]["metric_3"] == pytest.approx(expected)
 
 
 def test_one_case_has_no_interval_and_neither_has_infinity():
