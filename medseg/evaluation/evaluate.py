@@ -89,6 +89,15 @@ def side_by_side(
     }
 
 
+def cases_of(reference_dir: Path, chosen: Collection[str] | None = None) -> list[str]:
+    """Return the cases that will be scored: those chosen, else all references.
+
+    Raises:
+        DataError: There is no such folder, or it holds no label maps.
+    """
+    return sorted(reference_maps(reference_dir) if chosen is None else chosen)
+
+
 def label_maps(folder: Path) -> dict[str, Path]:
     """Return the image files of `folder` by their case.
 
