@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float64
 
-from medseg.evaluation import surface
+from medseg.evaluation import surface, topology
 from medseg.shapes import Mask, Shape, Spacing
 
 TOLERANCE_MM: Final = 2.0
@@ -85,6 +85,18 @@ class Pair:
         """Volume of the reference and of the prediction in millilitres."""
         reference, prediction = self.sizes
         return reference * self.voxel_ml, prediction * self.voxel_ml
+
+    @cached_property
+    def components(self) -> tuple[int, int]:
+        """Number of connected components in the reference and in the prediction."""
+        reference, prediction = self.cropped
+        return topology.components(reference), topology.components(prediction)
+
+    @cached_property
+    def holes(self) -> tuple[int, int]:
+        """Number of enclosed cavities in the reference and in the prediction."""
+        reference, prediction = self.cropped
+        return topology.holes(reference), topology.holes(prediction)
 
     @cached_property
     def shared(self) -> int:

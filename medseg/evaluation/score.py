@@ -22,6 +22,12 @@ from medseg.segmentation import Segmentation
 DEFAULT: Final = "medseg"
 """The convention that counts unless another is asked for."""
 
+SIZES: Final = (
+    *("reference_ml", "prediction_ml", "volume_error_ml", "volume_error_percent"),
+    *("reference_components", "prediction_components", "reference_holes", "prediction_holes"),
+)
+"""What a table of scores tells beside the metrics; an error is signed, in % of the reference."""
+
 Grid = Float64[np.ndarray, "cases regions"]
 Intervals = tuple[Float64[np.ndarray, "regions 2"], tuple[float, float]]
 
@@ -39,6 +45,8 @@ class Score:
         values: The metrics by column, such as `hd95_mm`.
         status: Whether reference and prediction hold the region.
         volumes_ml: Volume in the reference and in the prediction; NaN where not measured.
+        components: Number of connected components in either; NaN where not counted.
+        holes: Number of enclosed cavities in either; NaN where not counted.
     """
 
     case: str
@@ -46,6 +54,15 @@ class Score:
     values: Mapping[str, float]
     status: Status
     volumes_ml: tuple[float, float] = (math.nan, math.nan)
+    components: tuple[float, float] = (math.nan, math.nan)
+    holes: tuple[float, float] = (math.nan, math.nan)
+
+    @property
+    def sizes(self) -> tuple[float, ...]:
+        """What was measured of both sides, in the order of `SIZES`."""
+        known, found = self.volumes_ml
+        percent = 100 * (found - known) / known if known else math.nan
+        return (known, found, found - known, percent, *self.components, *self.holes)
 
 
 @dataclass(frozen=True)
@@ -127,13 +144,14 @@ class Scores:
         }
 
     def table(self) -> str:
-        """Return the scores as CSV: case, region, the metrics, status."""
+        """Return the scores as CSV: case, region, the metrics, status, `SIZES`."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["case", "region", *self.columns, "status"])
+        writer.writerow(["case", "region", *self.columns, "status", *SIZES])
         for row in self.rows:
             values = [repr(row.values[column]) for column in self.columns]
-            writer.writerow([row.case, row.region, *values, row.status.value])
+            sizes = [repr(size) for size in row.sizes[:4]] + [f"{n:.0f}" for n in row.sizes[4:]]
+            writer.writerow([row.case, row.region, *values, row.status.value, *sizes])
         return text.getvalue()
 
     def _spread(self, region: str) -> dict[str, dict[str, Summary]]:
@@ -211,15 +229,16 @@ def score_pairs(case: str, pairs: Mapping[str, Pair], *, convention: str) -> lis
         convention: What the scores mean.
     """
     compute = conventions.load(convention).compute
+
+    def scored(region: str) -> Score:
+        pair = pairs[region]
+        components, holes = ((float(a), float(b)) for a, b in (pair.components, pair.holes))
+        return Score(case, region, compute(pair), pair.status, pair.volumes_ml, components, holes)
+
     if sum(pair.reference.size for pair in pairs.values()) < _MANY_VOXELS:
-        values = list(map(compute, pairs.values()))
-    else:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            values = list(pool.map(compute, pairs.values()))
-    return [
-        Score(case, region, scored, pair.status, pair.volumes_ml)
-        for (region, pair), scored in zip(pairs.items(), values, strict=True)
-    ]
+        return list(map(scored, pairs))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(scored, pairs))
 
 
 def _means(grid: Grid) -> Float64[np.ndarray, " regions"]:

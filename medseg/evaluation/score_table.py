@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float64
 from medseg.errors import DataError, UsageError, listed
 from medseg.evaluation import metrics
 from medseg.evaluation.pair import Status
+from medseg.evaluation.score import SIZES
 
 Key = tuple[str, str]
 """A case and a region."""
@@ -75,7 +76,7 @@ def read(place: Path) -> Table:
     """
     path = place / _FILE if place.is_dir() else place
     rows = _rows(path)
-    columns = tuple(column for column in rows[0] if column not in _NEEDED)
+    columns = tuple(column for column in rows[0] if column not in (*_NEEDED, *SIZES))
     values: dict[Key, tuple[float, ...]] = {}
     status: dict[Key, Status] = {}
     for line, row in enumerate(rows, start=2):

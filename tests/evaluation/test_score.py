@@ -8,7 +8,7 @@ import pytest
 
 from medseg.evaluation import bootstrap
 from medseg.evaluation.pair import Status
-from medseg.evaluation.score import Score, Scores, score_case
+from medseg.evaluation.score import SIZES, Score, Scores, score_case
 from medseg.segmentation import Segmentation
 from medseg.volume import Grid
 
@@ -132,9 +132,10 @@ def test_one_case_has_no_interval_and_neither_has_infinity():
 
 def test_the_table_has_a_line_for_each_region_of_each_case(scores):
     rows = list(csv.DictReader(io.StringIO(scores.table())))
-    assert list(rows[0]) == ["case", "region", "dice", "hd95_mm", "status"]
+    named = ["case", "region", "dice", "hd95_mm", "status"]
+    assert list(rows[0]) == [*named, *SIZES]
     assert len(rows) == 9
-    assert rows[4] == {
+    assert {name: rows[4][name] for name in named} == {
         "case": "b",
         "region": "core",
         "dice": "0.0",
@@ -166,6 +167,23 @@ def test_overlapping_regions_are_scored_as_unions_of_labels(phantom_task):
     assert rows[2].values["hd95_mm"] == pytest.approx((12**2 + 1 + 1) ** 0.5)
     assert [row.status for row in rows] == [Status.BOTH, Status.BOTH, Status.MISSED]
     assert rows[1].volumes_ml == pytest.approx((0.006, 0.006))  # three voxels of 2 mm3
+
+
+def test_sizes_of_both_sides_stand_beside_the_metrics(hippocampus_task):
+    grid = Grid((8, 3, 3), np.diag([2.0, 1.0, 10.0, 1.0]))
+    reference, prediction = np.zeros((2, 8, 3, 3), dtype=np.uint8)
+    reference[:3] = 1
+    reference[1, 1, 1] = 0  # a hole
+    prediction[0], prediction[2] = 1, 1  # two parts without one
+    prediction[6, 1, 1] = 2
+    sides = [Segmentation(side, grid, hippocampus_task) for side in (reference, prediction)]
+    anterior, posterior = score_case("a", *sides)
+    # 26 and 18 voxels of 20 mm3
+    expected = (0.52, 0.36, -0.16, -100 * 8 / 26, 1, 2, 1, 0)
+    assert anterior.sizes == pytest.approx(expected)
+    assert posterior.sizes == pytest.approx((0, 0.02, 0.02, NAN, 0, 1, 0, 0), nan_ok=True)
+    (first, _) = csv.DictReader(io.StringIO(Scores((anterior, posterior)).table()))
+    assert [float(first[name]) for name in SIZES] == pytest.approx(expected)
 
 
 def test_many_voxels_are_scored_in_threads_alike(rng, hippocampus_task):
