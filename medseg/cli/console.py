@@ -90,7 +90,6 @@ def _drawn(table: "TextTable", columns: Iterable[int], widths: Sequence[int]) ->
 
     shown, chosen = Table(title=table.title), list(columns)
     for column in chosen:
-        side = "left" if column < table.words else "right"
         shown.add_column(
             table.headings[column], justify=side, min_width=widths[column], max_width=widths[column]
         )
