@@ -91,7 +91,10 @@ def _drawn(table: "TextTable", columns: Iterable[int], widths: Sequence[int]) ->
     shown, chosen = Table(title=table.title), list(columns)
     for column in chosen:
         shown.add_column(
-            table.headings[column], justify=side, min_width=widths[column], max_width=widths[column]
+            table.headings[column],
+            justify="left" if column < table.words else "right",
+            min_width=widths[column],
+            max_width=widths[column],
         )
     for row in table.rows:
         shown.add_row(*(row[column] for column in chosen))
