@@ -24,9 +24,10 @@ _KINDS: Final = (Status.MISSED, Status.FALSE_ALARM, Status.ABSENT)
 
 
 def shown(scores: Scores) -> list[str]:
-    """Return the columns to show: all of a convention but the default, which has many."""
-    few = scores.convention != DEFAULT
-    return [column for column in scores.columns if few or column in SHOWN]
+    """Return the columns to show, the Dice first: all of a convention but of the default few."""
+    if scores.convention != DEFAULT:
+        return scores.columns
+    return [column for column in SHOWN if column in scores.columns]
 
 
 def means(scores: Scores) -> TextTable:

@@ -141,10 +141,10 @@ def test_a_terminal_gets_few_columns_and_counts_that_are_not_nought(numbers):
     assert table.rows[0][4] == "1"
 
 
-def test_all_columns_are_shown_where_there_are_few():
+def test_a_convention_shows_all_its_columns_and_the_default_those_read_most():
     both = {"dice": 0.5, "iou": 1 / 3}
     few = Scores((Score("a", "left", both, Status.BOTH),), convention="nnunet")
     assert score_files.shown(few) == ["dice", "iou"]
-    many = {**both, "nsd": 1.0, "hd_mm": 1.0, "hd95_mm": 1.0, "recall": 1.0}
+    many = {"assd_mm": 1.0, **both, "hd95_mm": 1.0, "hd_mm": 1.0, "nsd": 1.0, "recall": 1.0}
     many = Scores((Score("a", "left", many, Status.BOTH),))
-    assert score_files.shown(many) == ["dice", "nsd", "hd95_mm"]
+    assert score_files.shown(many) == ["dice", "nsd", "hd95_mm", "assd_mm"]
