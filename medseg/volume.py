@@ -27,12 +27,14 @@ class Grid:
         affine: Voxel indices to RAS+ world coordinates in millimetres, as the file has it.
         header: The file's own header, byte for byte, where its format has one worth keeping.
         trailing_axes: How many axes of length one the file has after k.
+        tells_sides: False if the file does not say which side is left, and the affine assumes it.
     """
 
     shape: Shape
     affine: Affine
     header: bytes | None = None
     trailing_axes: int = 0
+    tells_sides: bool = True
 
     @property
     def spacing_mm(self) -> Spacing:

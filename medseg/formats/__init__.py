@@ -1,12 +1,15 @@
 """Image files and volumes: one module per format, chosen by the file's name.
 
-A module offers `SUFFIXES`, the endings it reads (lower case), and `read(path)`. A folder is read
-as one series of DICOM slices.
+A module offers `SUFFIXES`, the endings it reads (lower case), and `read(path, choice)`. A folder is
+read as a series of DICOM slices.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
+from jaxtyping import Shaped
 
 import medseg.formats as this_package
 from medseg import registry, segment_names
@@ -15,6 +18,24 @@ from medseg.segmentation import Segmentation, label_map_dtype
 from medseg.shapes import Affine
 from medseg.task import Task
 from medseg.volume import Volume
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which image is meant where a file or folder holds several.
+
+    Attributes:
+        series: UID or description of a DICOM series, or a part of the description.
+        volume: Number of a volume of a file with four axes, counted from 1; two numbers for a file
+            with five.
+    """
+
+    series: str | None = None
+    volume: tuple[int, ...] | None = None
+
+
+ANY: Final = Choice()
+"""For files that hold one image, or all of whose volumes are channels."""
 
 
 def suffixes() -> dict[str, str]:
@@ -43,29 +64,30 @@ def stem(path: Path) -> str:
     return path.name[: len(path.name) - len(suffix_of(path) or "")]
 
 
-def read(path: Path) -> Volume:
-    """Read an image of any known format, or a folder that holds one series of DICOM slices.
+def read(path: Path, choice: Choice = ANY) -> Volume:
+    """Read an image of any known format, or a folder that holds DICOM slices.
 
     Raises:
-        ImageError: There is no such file, its format is unknown, or it is damaged.
+        ImageError: There is no such file, its format is unknown, it is damaged, or it holds
+            several images and `choice` does not say which.
     """
     if not path.exists():
         raise ImageError("there is no such file", where=path, remedy="Check the path")
     suffix = suffix_of(path)
-    if path.is_dir():
-        return _read_by("dicom", path)
+    if path.is_dir() or (suffix is None and starts_as_dicom(path)):
+        return _read_by("dicom", path, choice)
     if suffix is None:
         raise ImageError(
             "is not an image medseg can read",
             where=path,
             remedy=f"Convert it to one of {', '.join(sorted(suffixes()))}",
         )
-    return _read_by(suffixes()[suffix], path)
+    return _read_by(suffixes()[suffix], path, choice)
 
 
-def _read_by(module: str, path: Path) -> Volume:
+def _read_by(module: str, path: Path, choice: Choice) -> Volume:
     try:
-        return registry.load(this_package, module).read(path)
+        return registry.load(this_package, module).read(path, choice)
     except ModuleNotFoundError as error:
         raise ImageError(
             f"needs {error.name}, which is not installed",
@@ -77,6 +99,38 @@ def _read_by(module: str, path: Path) -> Volume:
 def holds_dicom(folder: Path) -> bool:
     """Tell whether a file lies in `folder` that starts as DICOM files do."""
     return any(starts_as_dicom(path) for path in sorted(folder.iterdir()) if path.is_file())
+
+
+def chosen_volume(
+    channels: Shaped[np.ndarray, "channels i j k"], choice: Choice, *, where: Path
+) -> Shaped[np.ndarray, "chosen i j k"]:
+    """Return the one of `channels` that `choice` names, or all if it names none.
+
+    Raises:
+        ImageError: There are not that many.
+    """
+    if choice.volume is None:
+        return channels
+    if len(choice.volume) != 1 or not 1 <= choice.volume[0] <= len(channels):
+        raise no_such_volume(choice, (len(channels),), where=where)
+    return channels[choice.volume[0] - 1 : choice.volume[0]]
+
+
+def no_such_volume(choice: Choice, counts: tuple[int, ...], *, where: Path) -> ImageError:
+    """Return the error that says which volumes there are.
+
+    Args:
+        choice: Names a volume that is not there.
+        counts: How many there are along each axis after the third.
+        where: The file.
+    """
+    named = ",".join(map(str, choice.volume or ()))
+    there = " and ".join(f"1 to {count}" for count in counts)
+    return ImageError(
+        f"has no volume {named}; there are {there}",
+        where=where,
+        remedy="Name a volume by one number for each axis after the third, separated by a comma",
+    )
 
 
 def as_numbers(voxels: np.ndarray, *, where: Path) -> np.ndarray:

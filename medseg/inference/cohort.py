@@ -5,20 +5,34 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from medseg import formats
-from medseg.errors import ImageError, MedsegError, UsageError
-
-ENDING: Final = "_seg"
+from medseg.data.cases import Case
+from medseg.errors import MedsegError, UsageError
+from medseg.inference.scans import RESULT, Scan
 
 
 @dataclass(frozen=True)
 class Job:
-    """A scan and the file its segmentation goes to."""
+    """A scan and the file its segmentation goes to.
 
-    image: Path
+    Attributes:
+        scan: What is segmented.
+        output: Where the segmentation goes.
+    """
+
+    scan: Scan
     output: Path
+
+    @property
+    def case(self) -> Case:
+        """The name and files of the scan."""
+        return self.scan.case
+
+    @property
+    def image(self) -> Path:
+        """Its file, or that of its first channel."""
+        return self.scan.case.images[0]
 
 
 @dataclass(frozen=True)
@@ -29,30 +43,26 @@ class Failure:
     error: MedsegError
 
 
-def plan_jobs(inputs: list[Path], out: Path | None, suffix: str) -> list[Job]:
-    """Give every scan in `inputs` an output of its own.
+def plan_jobs(scans: list[Scan], out: Path | None, suffix: str) -> list[Job]:
+    """Give every scan an output of its own.
 
     Args:
-        inputs: Files, and folders whose images are all taken; segmentations that lie beside
-            their scan are not. A folder of DICOM slices is one scan.
+        scans: What `medseg.inference.scans` found.
         out: The output file (one scan only) or folder; None puts each beside its scan.
         suffix: Ending of the output files, such as `.nii.gz`.
 
     Raises:
-        ImageError: There is no such file, or a folder holds no image.
         UsageError: One output file for several scans, an output file of another format, or an
             output that is one of the scans.
     """
-    found = [image for path in inputs for image in _images(path)]
-    images = list({image.absolute(): image for image in found}.values())
-    outputs = _outputs(images, out, suffix)
-    sources = {_as_any_system_sees(image) for image in images}
+    outputs = _outputs([scan.case for scan in scans], out, suffix)
+    sources = {_as_any_system_sees(image) for scan in scans for image in scan.case.images}
     for output in outputs:
         if _as_any_system_sees(output) in sources:
             raise UsageError(
                 f"the output {output} is one of the scans", remedy="Name another place with -o"
             )
-    return [Job(image, output) for image, output in zip(images, outputs, strict=True)]
+    return [Job(scan, output) for scan, output in zip(scans, outputs, strict=True)]
 
 
 def run(jobs: Iterable[Job], work: Callable[[Job], None]) -> Iterator[Failure | Job]:
@@ -82,21 +92,21 @@ def _unforeseen(job: Job, error: Exception) -> MedsegError:
     )
 
 
-def _outputs(images: list[Path], out: Path | None, suffix: str) -> list[Path]:
+def _outputs(cases: list[Case], out: Path | None, suffix: str) -> list[Path]:
     if out is None or out.is_dir() or not formats.suffix_of(out):
-        stems = _distinct_stems(images, beside=out is None)
-        folders = [out if out is not None else image.parent for image in images]
+        stems = _distinct_stems(cases, beside=out is None)
+        folders = [out if out is not None else case.images[0].parent for case in cases]
         return [
-            folder / (stem + ENDING + suffix) for folder, stem in zip(folders, stems, strict=True)
+            folder / (stem + RESULT + suffix) for folder, stem in zip(folders, stems, strict=True)
         ]
     if not out.name.lower().endswith(suffix):
         raise UsageError(
             f"the output {out} does not end in {suffix}",
             remedy=f"Name a file that ends in {suffix}",
         )
-    if len(images) > 1:
+    if len(cases) > 1:
         raise UsageError(
-            f"{len(images)} scans cannot go into the one file {out}", remedy="Name a folder with -o"
+            f"{len(cases)} scans cannot go into the one file {out}", remedy="Name a folder with -o"
         )
     return [out]
 
@@ -106,43 +116,14 @@ def _as_any_system_sees(path: Path) -> str:
     return str(path.resolve()).casefold()
 
 
-def _images(path: Path) -> list[Path]:
-    if not path.exists():
-        raise ImageError("there is no such file or folder", where=path, remedy="Check the path")
-    if not path.is_dir():
-        return [path]
-    if formats.holds_dicom(path):
-        return [path if path.name.strip(".") else path.resolve()]  # `.` has no name
-    files = sorted(file for file in path.iterdir() if file.is_file() and formats.suffix_of(file))
-    names = {file.name for file in files}
-    images = [file for file in files if not _is_header(file.name, names)]
-    bases = names | {formats.stem(image) for image in images}
-    scans = [image for image in images if not _is_result(formats.stem(image), bases)]
-    if not scans:
-        raise ImageError(
-            "holds no image",
-            where=path,
-            remedy=f"Give a folder with files ending in {', '.join(sorted(formats.suffixes()))}",
-        )
-    return scans
-
-
-def _is_header(name: str, names: set[str]) -> bool:
-    """Tell whether `name` is the header of another file, as in a pair of `.hdr` and `.img`."""
-    stem = name.removesuffix(".gz").removesuffix(".hdr")
-    return stem != name.removesuffix(".gz") and bool({stem + ".img", stem + ".img.gz"} & names)
-
-
-def _is_result(stem: str, bases: set[str]) -> bool:
-    return stem.endswith(ENDING) and stem.removesuffix(ENDING) in bases
-
-
-def _distinct_stems(images: list[Path], *, beside: bool) -> list[str]:
-    """Return a name for each image; those that would meet in one folder get longer ones."""
-    places = [image.parent.resolve() if beside else None for image in images]
-    parents = ["" if beside else f"{image.resolve().parent.name}_" for image in images]
-    stems = [formats.stem(image) for image in images]
-    for longer in (stems, [image.name for image in images]):
+def _distinct_stems(cases: list[Case], *, beside: bool) -> list[str]:
+    """Return a name for each case; those that would meet in one folder get longer ones."""
+    folders = [case.images[0].parent.resolve() for case in cases]
+    places = [folder if beside else None for folder in folders]
+    parents = ["" if beside else f"{folder.name}_" for folder in folders]
+    stems = [case.name for case in cases]
+    whole = [case.images[0].name if len(case.images) == 1 else case.name for case in cases]
+    for longer in (stems, whole):
         names = [parent + name for parent, name in zip(parents, longer, strict=True)]
         stems = _lengthened(stems, places, names)
     return _numbered(stems, places)

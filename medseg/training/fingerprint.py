@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from medseg.data.cases import Case, read_image, read_labels
+from medseg.data.description import describe_labels, describe_scan, gathered
 from medseg.data.intensity import window
 from medseg.errors import DataError
+from medseg.experience import Experience
 from medseg.recipe import Window
 from medseg.shapes import Shape, Spacing
 from medseg.task import Task
@@ -28,11 +30,13 @@ class Fingerprint:
         shapes: Voxels of each case.
         spacings_mm: Voxel size of each case.
         windows: For each CT channel, the statistics of labelled voxels.
+        experience: What the bundle keeps of the cases.
     """
 
     shapes: list[Shape] = field(default_factory=list)
     spacings_mm: list[Spacing] = field(default_factory=list)
     windows: dict[str, Window] = field(default_factory=dict)
+    experience: Experience | None = None
 
 
 def measure(cases: tuple[Case, ...], task: Task, *, on_case: Callable[[str], None]) -> Fingerprint:
@@ -46,9 +50,13 @@ def measure(cases: tuple[Case, ...], task: Task, *, on_case: Callable[[str], Non
     ct_channels = [n for n, modality in enumerate(task.channels.values()) if modality == "ct"]
     values: dict[int, list[Float32[np.ndarray, " voxels"]]] = {n: [] for n in ct_channels}
     labelled = False
+    scans, labels = [], []
     for case in cases:
         volume = read_image(case, task)
-        inside = read_labels(case, task, volume.grid) > 0
+        label_map = read_labels(case, task, volume.grid)
+        scans.append(describe_scan(volume, task))
+        labels.append(describe_labels(volume, label_map, task))
+        inside = label_map > 0
         labelled = labelled or bool(inside.any())
         upright = to_ras(volume)
         found.shapes.append(upright.grid.shape)
@@ -63,6 +71,7 @@ def measure(cases: tuple[Case, ...], task: Task, *, on_case: Callable[[str], Non
             remedy="Check that the label maps are the right files",
         )
     names = list(task.channels)
+    found.experience = gathered(scans, labels)
     found.windows = {names[n]: window(np.concatenate(parts)) for n, parts in values.items()}
     return found
 

@@ -3,8 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medseg import task as tasks
+from medseg.data.cases import Case
 from medseg.errors import ImageError, UsageError
 from medseg.inference.cohort import Failure, Job, plan_jobs, run
+from medseg.inference.scans import Scan, find
+
+TASK = tasks.read("hippocampus")
 
 
 @pytest.fixture
@@ -21,9 +26,13 @@ def here(tmp_path, monkeypatch):
     return filled
 
 
+def _job(path):
+    return Job(Scan(Case(path.name, (path,))), path.with_name("out"))
+
+
 def outputs(root, *inputs, out=None, suffix=".nii.gz"):
     """Plan and return the names of the outputs below `root`."""
-    jobs = plan_jobs([root / name for name in inputs], out, suffix)
+    jobs = plan_jobs(find([root / name for name in inputs], TASK), out, suffix)
     return [job.output.relative_to(root).as_posix() for job in jobs]
 
 
@@ -151,7 +160,7 @@ def test_a_result_never_replaces_a_scan(here):
 def test_the_header_and_the_voxels_of_a_pair_are_one_scan(here):
     root = here("x/a.hdr", "x/a.img", "x/b.hdr.gz", "x/b.img.gz", "x/c.img")
     assert outputs(root, "x") == ["x/a_seg.nii.gz", "x/b_seg.nii.gz", "x/c_seg.nii.gz"]
-    jobs = plan_jobs([root / "x"], None, ".nii.gz")
+    jobs = plan_jobs(find([root / "x"], TASK), None, ".nii.gz")
     assert [job.image.name for job in jobs] == ["a.img", "b.img.gz", "c.img"]
 
 
@@ -160,11 +169,12 @@ def test_a_folder_of_dicom_slices_is_one_scan_with_its_result_beside_it(here, na
     root = here(*(f"study/{name}" for name in names))
     for name in names:
         (root / "study" / name).write_bytes(bytes(128) + b"DICM")
-    (job,) = plan_jobs([root / "study"], None, ".nii.gz")
-    assert job == Job(root / "study", root / "study_seg.nii.gz")
+    (job,) = plan_jobs(find([root / "study"], TASK), None, ".nii.gz")
+    assert job.case == Case("study", (root / "study",))
+    assert job.output == root / "study_seg.nii.gz"
     assert outputs(root, "study", out=root / "out") == ["out/study_seg.nii.gz"]
     monkeypatch.chdir(root / "study")
-    assert plan_jobs([Path()], None, ".nii.gz") == [job]
+    assert plan_jobs(find([Path()], TASK), None, ".nii.gz") == [job]
 
 
 def test_a_folder_without_images_and_a_missing_one_are_refused(here):
@@ -176,7 +186,7 @@ def test_a_folder_without_images_and_a_missing_one_are_refused(here):
 
 
 def test_a_bad_scan_does_not_stop_the_others(tmp_path):
-    jobs = [Job(tmp_path / name, tmp_path / "out") for name in "abc"]
+    jobs = [_job(tmp_path / name) for name in "abc"]
     done = []
 
     def work(job):
@@ -193,7 +203,7 @@ def test_a_bad_scan_does_not_stop_the_others(tmp_path):
 
 
 def test_jobs_are_done_one_by_one_and_any_error_spares_the_others(tmp_path):
-    jobs = [Job(tmp_path / name, tmp_path / "out") for name in "ab"]
+    jobs = [_job(tmp_path / name) for name in "ab"]
     started = []
 
     def work(job):
@@ -213,5 +223,5 @@ def test_a_scan_that_is_too_large_is_told_so(tmp_path):
     def work(_job):
         raise MemoryError
 
-    (failure,) = run([Job(tmp_path / "a.nii", tmp_path / "out")], work)
+    (failure,) = run([_job(tmp_path / "a.nii")], work)
     assert "needs more memory than there is. Close other programs" in str(failure.error)
