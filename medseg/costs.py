@@ -23,8 +23,6 @@ Work = Literal["prediction", "gradients", "training step"]
 """A patch without gradients; a patch and all gradients; that and a step of AdamW."""
 
 REPEATS: Final = 3
-AS_MADE: Final = ("tiny", "published")
-"""Sizes whose options stay as they are, whatever the patch."""
 
 
 def flops_of_scan(
@@ -65,9 +63,7 @@ class Subject:
             ValueError: There is no such network or size.
             ModuleNotFoundError: The network needs a package that is not installed.
         """
-        fitted: dict[str, Any] = {}
-        if not self.size.startswith(AS_MADE):
-            fitted = networks.fitted(self.name, self.patch)
+        fitted = networks.fitted(self.name, self.patch, size=self.size)
         return networks.build(
             self.name,
             in_channels=self.in_channels,

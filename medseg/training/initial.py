@@ -18,6 +18,11 @@ from medseg.weights import Report, Source
 MODEL: Final = {"model": Source(what="a model of medseg", rename=lambda name: name)}
 
 
+def is_public(place: Path) -> bool:
+    """Return whether `place` is a file of weights, and no model of medseg."""
+    return not place.is_dir()
+
+
 def begin_with(network: nn.Module, place: Path) -> Report:
     """Fill `network` with the weights in `place`.
 
@@ -36,7 +41,7 @@ def begin_with(network: nn.Module, place: Path) -> Report:
     """
     state = read(place)
     try:
-        if place.is_dir():
+        if not is_public(place):
             return weights.load(network, state, MODEL)
         return networks.load_published(network, state)
     except ValueError as error:
@@ -55,7 +60,7 @@ def read(place: Path) -> Mapping[str, Tensor]:
         UsageError: There is no such place, or it holds no weights.
         ModelError: It is a bundle, and damaged.
     """
-    if place.is_dir():
+    if not is_public(place):
         return load_file(bundles.read(place).weights)
     try:
         if place.suffix == ".safetensors":
