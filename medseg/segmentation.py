@@ -36,9 +36,8 @@ class Segmentation:
 
     def volume_ml(self, label: str) -> float:
         """Measure the volume of `label` in millilitres; an absent label has 0."""
-        voxel_ml = abs(float(np.linalg.det(self.grid.affine[:3, :3]))) / 1000.0
         value = self.task.labels[label].value
-        return float((self.label_map == value).sum()) * voxel_ml
+        return float((self.label_map == value).sum()) * self.grid.voxel_ml
 
     def on(self, grid: Grid) -> "Segmentation":
         """Return the segmentation on another grid: each voxel takes the nearest label."""

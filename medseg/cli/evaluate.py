@@ -57,26 +57,29 @@ def evaluate(
 
     _check(output, images, pictures=pictures)
     chosen, wanted = _known(convention or [DEFAULT]), tasks.read(task)
+    cases, places = _held_out(held_out), drawings.Places(reference, prediction, images, resample)
+    names = evaluation.cases_of(reference, cases)
+    clinical_numbers.require_data(wanted, names, data)
+    drawings.require_scans(places, names, wanted)
     with bar(counted=True) as progress:
-        shown = progress.add_task("Scoring", total=None)
+        shown = progress.add_task("Scoring", total=len(names))
         scores = evaluation.side_by_side(
             wanted,
             reference,
             prediction,
             conventions=chosen,
-            cases=_held_out(held_out),
+            cases=cases,
             resample=resample,
             on_case=lambda _: progress.advance(shown),
         )
     numbers = clinical_numbers.measure(scores[chosen[0]], wanted, data)
-    places = drawings.Places(reference, prediction, images, resample)
-    for name, one in scores.items():
-        if output is not None:
-            folder = output / name if len(scores) > 1 else output
-            score_files.write(one, folder, numbers)
-            if pictures:
-                drawings.draw(one, numbers, wanted, places, folder)
+    if output is not None:
+        score_files.write_all(scores, numbers, output)
     _show(list(scores.values()), numbers)
+    if output is not None and pictures:
+        for name, one in scores.items():
+            drawings.draw(one, wanted, places, score_files.folder_of(name, scores, output))
+        drawings.draw_agreement(numbers, output)
 
 
 def _check(output: Path | None, images: Path | None, *, pictures: bool) -> None:
@@ -114,6 +117,7 @@ def _show(scores: list["Scores"], numbers: "ClinicalNumbers") -> None:
     for one in scores:
         show(score_files.means(one))
     if numbers.rows:
-        show(score_files.agreements(numbers))
+        brief = score_files.agreements_in_brief if out.is_terminal else score_files.agreements
+        show(brief(numbers))
     for note in score_files.notes(scores, numbers):
         out.print(note)

@@ -5,13 +5,12 @@ as one series of DICOM slices.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import medseg.formats as this_package
-from medseg import registry
-from medseg.errors import DataError, ImageError, listed
+from medseg import registry, segment_names
+from medseg.errors import DataError, ImageError
 from medseg.segmentation import Segmentation, label_map_dtype
 from medseg.shapes import Affine
 from medseg.task import Task
@@ -117,14 +116,14 @@ def as_affine(affine: np.ndarray, *, where: Path) -> Affine:
 def read_segmentation(path: Path, task: Task) -> Segmentation:
     """Read a label map whose values are labels of `task`.
 
-    A `.seg.nrrd` with several layers, where segments overlap, is read by its segments' names.
+    A `.seg.nrrd` is read by the names of its segments, if they have any; see `segment_names`.
 
     Raises:
         ImageError: There is no such file, its format is unknown, or it is damaged.
         DataError: It has several channels, or a value or segment that is no label of `task`.
     """
     volume = read(path)
-    if suffix_of(path) == ".seg.nrrd" and len(volume.voxels) > 1:
+    if suffix_of(path) == ".seg.nrrd":
         volume = _by_segments(volume, path, task)
     if volume.voxels.shape[0] != 1:
         raise DataError(
@@ -145,48 +144,11 @@ def read_segmentation(path: Path, task: Task) -> Segmentation:
 
 
 def _by_segments(volume: Volume, path: Path, task: Task) -> Volume:
-    """Return the label map that the segments of several layers make up.
-
-    A segment is a label if its identifier is the label's name, or its name the label's title. Those
-    of regions made of several labels say nothing new and are passed over.
-    """
-    simpleitk = registry.load(this_package, "simpleitk")
-    label_map = np.zeros((1, *volume.grid.shape), dtype=label_map_dtype(task))
-    told = {segment: _structure(segment, task) for segment in simpleitk.segments(path)}
-    unknown = [segment.title for segment, name in told.items() if name is None]
-    if unknown or not set(told.values()) & set(task.labels):
-        raise DataError(
-            f"holds segments that are no label of task {task.name}: {listed(unknown)}"
-            if unknown
-            else f"has several layers, but no segment is a label of task {task.name}",
-            where=path,
-            remedy=f"Call the segments {', '.join(map(task.title_of, task.labels))}",
-        )
-    for segment, name in told.items():
-        if name in task.labels:
-            mask = volume.voxels[segment.layer] == segment.value
-            _paint(label_map[0], mask, name, task, path)
-    return Volume(label_map, volume.grid)
-
-
-def _structure(segment: Any, task: Task) -> str | None:
-    """Return the label or region that a segment is; None if it is neither."""
-    if segment.key in task.labels:
-        return str(segment.key)
-    region = segment.key.removeprefix("region.")
-    titles = {task.title_of(name): name for name in (*task.regions, *task.labels)}
-    return region if region in task.regions else titles.get(segment.title)
-
-
-def _paint(label_map: np.ndarray, mask: np.ndarray, label: str, task: Task, path: Path) -> None:
-    overlapping = np.count_nonzero(label_map[mask])
-    if overlapping:
-        raise DataError(
-            f"{task.title_of(label)} overlaps another label in {overlapping} voxels",
-            where=path,
-            remedy="Labels exclude each other: give every voxel one, or make regions of them",
-        )
-    label_map[mask] = task.labels[label].value
+    segments = registry.load(this_package, "simpleitk").segments(path)
+    if segment_names.are_by_value(volume.voxels, segments, task):
+        return volume
+    label_map = segment_names.label_map_of(volume.voxels, segments, task, where=path)
+    return Volume(label_map[None], volume.grid)
 
 
 def starts_as_dicom(path: Path) -> bool:

@@ -5,7 +5,6 @@ with several numbers per voxel, such as a `.seg.nrrd` with overlapping segments,
 """
 
 import itertools
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from medseg import formats
 from medseg.errors import ImageError
+from medseg.segment_names import Segment
 from medseg.shapes import Affine, Voxels
 from medseg.volume import Grid, Volume
 
@@ -42,23 +42,6 @@ def read(path: Path) -> Volume:
     i, j, k = voxels.shape[1:]
     affine = formats.as_affine(_affine(image), where=path)
     return Volume(formats.as_numbers(voxels, where=path), Grid((i, j, k), affine))
-
-
-@dataclass(frozen=True)
-class Segment:
-    """What the header of a `.seg.nrrd` says of one segment.
-
-    Attributes:
-        key: Its identifier.
-        title: What a person reads.
-        value: Stands for it in its layer.
-        layer: The channel that holds it.
-    """
-
-    key: str
-    title: str
-    value: int
-    layer: int
 
 
 def segments(path: Path) -> list[Segment]:
