@@ -3,8 +3,8 @@
 A module here defines a class of the paper's name and offers it as `Network`, and its sizes as
 `SIZES`, the options of each by name: `tiny` for tests, `small` for a CPU, `base` for a GPU, and
 `published` (perhaps with variants, `published_light`), the publication to the letter. It may offer
-`fitted(patch)`, which returns options that suit a training patch, and `SOURCES`, the weights of
-others that it can begin with (see `medseg.weights`).
+`fitted(patch)`, which returns options that suit a training patch (`tiny` and `published` stay as
+they are), and `SOURCES`, the weights of others that it can begin with (see `medseg.weights`).
 
 Every network takes an image batch of any size and returns full-resolution logits. The class names
 the bias of its last layer as `HEAD_BIAS`. If its paper supervises coarser logits too, it offers
@@ -15,12 +15,15 @@ in the loss as `SUPERVISION`.
 import sys
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from torch import Tensor, nn
 
 from medseg import registry
 from medseg.weights import Report, load, unwrapped
+
+AS_MADE: Final = ("tiny", "published")
+"""How the sizes begin whose options stay as they are, whatever the patch."""
 
 
 def build(
@@ -69,14 +72,22 @@ def source(name: str) -> str:
     return " ".join(paragraph.split())
 
 
-def fitted(name: str, patch: tuple[int, int, int]) -> dict[str, Any]:
+def fitted(name: str, patch: tuple[int, int, int], *, size: str | None = None) -> dict[str, Any]:
     """Return the options of the network `name` that suit training patches of `patch` voxels.
+
+    Args:
+        name: A module of this package.
+        patch: Voxels along each axis.
+        size: The named size they would change, if any. `tiny` and `published`, with its variants,
+            stay as they are made: none suits those.
 
     Raises:
         ValueError: There is no such network.
     """
     suit = getattr(_module(name), "fitted", None)
-    return dict(suit(patch)) if suit is not None else {}
+    if suit is None or (size is not None and size.startswith(AS_MADE)):
+        return {}
+    return dict(suit(patch))
 
 
 def load_published(network: nn.Module, state: Mapping[str, Any]) -> Report:
