@@ -56,6 +56,7 @@ class PatchMerging(nn.Module):
 
     def __init__(self, features: int, *, stride: Stride, order: Merging) -> None:
         super().__init__()
+        self.features = features
         self.stride = stride
         self.order: Merging = order
         self.offsets = neighbours(stride, order)
@@ -79,14 +80,15 @@ class PatchMerging(nn.Module):
         """Make a weight of the merging of volumes from that of the merging of images.
 
         A neighbour takes the weights of the one above it in the first slice, and the map an equal
-        share of them.
+        share of them. Images are merged two by two, first axis first, as Swin and VMamba do; None
+        if ours merges otherwise in the plane.
         """
-        p, q, r = self.stride
-        flat = neighbours((1, q, r), "monai")
-        many = weight.shape[-1]
-        if many % len(flat):
+        p = self.stride[0]
+        flat = neighbours((1, 2, 2), "monai")
+        alone = self.order != "legacy" and self.stride[1:] == (2, 2)
+        if not alone or weight.shape[-1] != len(flat) * self.features:
             return None
-        chunks = dict(zip(flat, torch.split(weight, many // len(flat), dim=-1), strict=True))
+        chunks = dict(zip(flat, torch.split(weight, self.features, dim=-1), strict=True))
         repeated = torch.cat([chunks[0, b, c] for _, b, c in self.offsets], dim=-1)
         return repeated / p if name == "reduction.weight" else repeated
 

@@ -119,12 +119,14 @@ class StateSpace(nn.Module):
         """Adapt a weight of the 2D block, whose directions are rows, columns, and both reversed.
 
         An order in which the last axis is fastest takes the rows, one in which the middle axis is
-        fastest the columns, and one along the axis that 2D lacks their mean. None if `weight` is
-        not one of those that differ by direction.
+        fastest the columns, and one along the axis that 2D lacks their mean. None if `weight` has
+        another shape.
         """
+        if name not in BY_DIRECTION:
+            return weight
         whole = self.get_parameter(name)
-        fits = 4 * whole.numel() == self.directions * weight.numel()
-        if name not in BY_DIRECTION or not fits:
+        part = (len(whole) // self.directions, *whole.shape[1:])
+        if weight.shape != (4 * part[0], *part[1:]):
             return None
         row, column, row_back, column_back = weight.reshape(4, -1)
         ways = []

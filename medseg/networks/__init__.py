@@ -20,7 +20,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from medseg import registry
-from medseg.weights import Report, load, unwrapped
+from medseg.weights import MODEL, Report, load, unwrapped
 
 
 def build(
@@ -80,20 +80,22 @@ def fitted(name: str, patch: tuple[int, int, int]) -> dict[str, Any]:
 
 
 def load_published(network: nn.Module, state: Mapping[str, Any]) -> Report:
-    """Fill `network` with weights that others published, under the names they gave them.
+    """Fill `network` with weights that others published, or with those of a model of medseg.
 
     Args:
         network: Of this package; its weights are overwritten in place.
-        state: The weights, perhaps wrapped as training programs wrap them in a checkpoint.
+        state: The weights by name, perhaps wrapped as training programs wrap them in a checkpoint;
+            the names are those of their publisher, see `SOURCES`, or the network's own.
 
     Returns:
         Which names matched, which are missing, which are unexpected.
 
     Raises:
-        ValueError: Less than nine tenths of what they are meant to fill would be filled.
+        ValueError: Less than nine tenths of what they are meant to fill would be filled, or they
+            are not weights by name, or of attention with other heads.
     """
     module = sys.modules[type(network).__module__]
-    return load(network, unwrapped(state), getattr(module, "SOURCES", {}))
+    return load(network, unwrapped(state), {**getattr(module, "SOURCES", {}), **MODEL})
 
 
 def head_bias(network: nn.Module) -> Tensor:

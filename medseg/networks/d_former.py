@@ -29,7 +29,7 @@ from medseg.blocks.patch import PatchEmbedding, PatchMerging, per_axis
 from medseg.blocks.patch_expanding import ExpandingHead, Joining, PatchExpanding
 from medseg.blocks.token_groups import fitting
 from medseg.blocks.windows import Grid
-from medseg.weights import Source
+from medseg.weights import Source, linear_layers
 
 Tokens = Float[Tensor, "batch i j k features"]
 Embedded = Callable[[Tensor], Tensor]
@@ -262,7 +262,7 @@ def renamed(patterns: Sequence[tuple[str, str]], name: str) -> str | None:
         beginning = re.match(pattern, name)
         if beginning:
             rest = name[beginning.end() :].replace("pos_block.proj.0.", "position.conv.")
-            return beginning.expand(ours) + rest.replace("mlp.fc", "mlp.linear")
+            return beginning.expand(ours) + linear_layers(rest)
     return None
 
 
@@ -308,9 +308,21 @@ def has_swins_encoder(network: nn.Module) -> None:
         )
 
 
+def has_published_heads(network: nn.Module) -> None:
+    """Refuse a network of other heads, which the shapes of the published weights do not show.
+
+    Raises:
+        ValueError: It has others.
+    """
+    heads = network.shape[2] if isinstance(network, DFormer) else ()
+    if heads != SWIN_T[2]:
+        raise ValueError(f"the published weights have heads {SWIN_T[2]}, not {heads}")
+
+
 SOURCES = {
     "published": Source(
         what="D-Former as its authors published it",
+        check=has_published_heads,
         rename=functools.partial(renamed, PUBLISHED),
         hint="they belong to size 'published'",
     ),
@@ -321,6 +333,7 @@ SOURCES = {
         hint="position encodings and decoder begin afresh; the authors copied blocks alone, into "
         "the decoder as well",
         check=has_swins_encoder,
+        flat=True,
     ),
 }
 

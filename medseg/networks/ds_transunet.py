@@ -26,7 +26,7 @@ from medseg.blocks.swin_encoder import Embedded, SwinEncoder
 from medseg.blocks.swin_stage import StageOptions, check_heads, check_stages
 from medseg.blocks.swin_up import SwinUp
 from medseg.blocks.window_attention import ClippedBias
-from medseg.weights import Rename, Source
+from medseg.weights import Rename, Source, linear_layers
 
 Image = Float[Tensor, "batch channels i j k"]
 Logits = Float[Tensor, "batch outputs i j k"]
@@ -334,7 +334,6 @@ DOUBLE = ("first.conv.conv", "first.norm", "", "second.conv.conv", "second.norm"
 
 INSIDE = {
     r"(?<=^fine\.)norm(?=\d)|(?<=^coarse\.)norm(?=\d)": "norms.",
-    r"(?<=\.mlp\.)fc(?=\d)": "linear",
     r"\bnorm_s\b": "coarse_norm",
     r"\bnorm_l\b": "fine_norm",
     r"\blinear_s\b": "coarse_to_fine",
@@ -367,7 +366,7 @@ def from_published(name: str) -> str | None:
     name = PARTS[part] + name.removeprefix(part)
     for theirs, ours in INSIDE.items():
         name = re.sub(theirs, ours, name)
-    return name
+    return linear_layers(name)
 
 
 def into(encoder: str) -> Rename:
@@ -380,21 +379,23 @@ def into(encoder: str) -> Rename:
     def rename(name: str) -> str | None:
         if not re.match(kept, name) or name.endswith(".attn_mask"):
             return None
-        return f"{encoder}.{name}".replace(".mlp.fc", ".mlp.linear")
+        return f"{encoder}.{linear_layers(name)}"
 
     return rename
 
 
 SOURCES = {
-    "published": Source(what="DS-TransUNet of its authors", rename=from_published),
+    "published": Source(what="DS-TransUNet of its authors", rename=from_published, flat=True),
     "swin_b": Source(
         what="Swin transformer of images (Swin-B for 128 features, Swin-T for 96), fine encoder",
         rename=into("fine"),
         part=r"fine\.(patch_embed|layers)\.",
+        flat=True,
     ),
     "swin_t": Source(
         what="Swin transformer of images (Swin-T for 96 features), coarse encoder",
         rename=into("coarse"),
         part=r"coarse\.layers\.",
+        flat=True,
     ),
 }

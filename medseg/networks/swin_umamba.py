@@ -362,10 +362,13 @@ def _from_vmamba(name: str) -> str | None:
 
 
 SOURCES = {
-    "published": Source(what="Swin-UMamba or Swin-UMamba-D by its authors", rename=_renamed),
+    "published": Source(
+        what="Swin-UMamba or Swin-UMamba-D by its authors", rename=_renamed, flat=True
+    ),
     "vmamba": Source(
         what="VMamba-T, first version, trained on ImageNet: vssmtiny_dp01_ckpt_epoch_292.pth",
         rename=_from_vmamba,
         part=r"vssm_encoder\.(layers|downsamples)\.",
+        flat=True,
     ),
 }

@@ -20,7 +20,7 @@ from medseg.blocks.patch import Merging, PatchEmbedding, PatchMerging, Stride, p
 from medseg.blocks.residual import ResidualUnit, UpBlock
 from medseg.blocks.swin_stage import StageOptions, SwinStage, check_heads, check_stages
 from medseg.blocks.window_attention import ClippedBias
-from medseg.weights import Source
+from medseg.weights import Source, linear_layers
 
 Embedded = Callable[[Tensor], Tensor]
 """A hook that may replace the tokens of the patch embedding, as masked pre-training does."""
@@ -216,7 +216,7 @@ def from_pretraining(name: str) -> str | None:
     """
     if not re.match(r"(patch_embed\.proj|layers\d\.0\.)", name):
         return None
-    return "swinViT." + name.replace(".fc1.", ".linear1.").replace(".fc2.", ".linear2.")
+    return f"swinViT.{linear_layers(name)}"
 
 
 def merges_as_before(network: nn.Module) -> None:
@@ -239,6 +239,7 @@ SOURCES = {
         rename=lambda name: name,
         hint="weights from before MONAI 1.5 need --set network.options.merging=legacy",
     ),
+    "images": Source(what="Swin UNETR of MONAI for images", rename=lambda name: name, flat=True),
     "pretrained": Source(
         what="encoder of Swin UNETR after self-supervised pre-training (model_swinvit.pt)",
         rename=from_pretraining,

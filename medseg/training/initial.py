@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Final
 
 import torch
 from safetensors import SafetensorError
@@ -13,9 +12,7 @@ from torch import Tensor, nn
 from medseg import bundle as bundles
 from medseg import networks, weights
 from medseg.errors import UsageError
-from medseg.weights import Report, Source
-
-MODEL: Final = {"model": Source(what="a model of medseg", rename=lambda name: name)}
+from medseg.weights import MODEL, Report
 
 
 def begin_with(network: nn.Module, place: Path) -> Report:

@@ -167,10 +167,52 @@ def test_swin_t_fills_the_encoder():
     torch.testing.assert_close(network.patch_embed.proj.weight.sum((1, 2)), theirs)
 
 
+@pytest.mark.parametrize("stride", [(1, 2, 2), 2])
+def test_swins_mergings_answer_equal_slices_as_one_slice(stride):
+    with torch.device("meta"):
+        network = networks.build(
+            "d_former", in_channels=1, out_channels=3, size="base", strides=(stride, 2, 2)
+        )
+    state = swin_t()
+    network = network.to_empty(device="cpu")
+    networks.load_published(network, state)
+    c = {name: state[f"layers.0.downsample.{name}"] for name in ("norm.weight", "norm.bias")}
+    grid = torch.randn(4, 6, 96)
+    four = torch.cat([grid[a::2, b::2] for b in (0, 1) for a in (0, 1)], dim=-1)  # as Swin does
+    four = torch.nn.functional.layer_norm(four, (384,), c["norm.weight"], c["norm.bias"])
+    expected = four @ state["layers.0.downsample.reduction.weight"].T
+    merged = network.mergings[0](grid.expand(1, 2, -1, -1, -1))
+    torch.testing.assert_close(merged[0, 0], expected, rtol=1e-4, atol=1e-3)
+
+
+def test_swins_mergings_do_not_fit_other_strides_in_the_plane():
+    with torch.device("meta"):
+        network = networks.build(
+            "d_former", in_channels=1, out_channels=3, size="base", strides=((2, 2, 1), 2, 2)
+        )
+    network = network.to_empty(device="cpu")
+    report = networks.load_published(network, swin_t())
+    assert [name for name in report.missing if not name.startswith("mergings.0.")] == []
+    assert len(report.missing) == 3
+
+
 def test_swin_t_is_refused_by_a_network_of_other_heads():
     network = DFormer(in_channels=1, out_channels=2, features=96, heads=(2, 4, 8, 16))
+    with pytest.raises(ValueError, match="of 3 heads at .*, where DFormer has 2"):
+        networks.load_published(network, swin_t())
+
+
+def test_swin_t_is_refused_by_a_network_of_other_depths():
+    with torch.device("meta"):
+        network = DFormer(in_channels=1, out_channels=2, features=96, depths=(2, 2, 2, 2))
     with pytest.raises(ValueError, match="build it with size='base'"):
         networks.load_published(network, swin_t())
+
+
+def test_the_published_weights_are_refused_by_a_network_of_other_heads():
+    network = tiny(features=96, heads=(2, 4, 8, 16))
+    with pytest.raises(ValueError, match=r"have heads \(3, 6, 12, 24\), not \(2, 4, 8, 16\)"):
+        d_former.has_published_heads(network)
 
 
 @pytest.mark.parametrize(

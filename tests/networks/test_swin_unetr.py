@@ -246,3 +246,22 @@ def test_windows_fill_the_grid_of_the_patch():
 def test_of_windows_that_fill_equally_well_the_largest_is_taken():
     # 96 voxels are 48 tokens: 7 x 7 = 49, 8 x 6 = 48, 10 x 5 = 50; 70 are 35 = 5 x 7 = 7 x 5
     assert swin_unetr.fitted((96, 70, 84)) == {"window": (6, 7, 7)}
+
+
+@pytest.mark.parametrize("merging", ["monai", "monai_v2"])
+def test_one_slice_is_answered_as_monais_network_of_images_answers(merging):
+    theirs = monai_swin_unetr(in_channels=1, out_channels=2, feature_size=12, spatial_dims=2)
+    ours = SwinUNETR(
+        in_channels=1,
+        out_channels=2,
+        features=12,
+        window=(1, 7, 7),
+        patch_embedding=(1, 2, 2),
+        strides=((1, 2, 2),) * 4,
+        merging=merging,
+    )
+    report = networks.load_published(ours, theirs.state_dict())
+    assert (report.missing, report.unexpected) == ((), ())
+    image = torch.randn(1, 1, 64, 96)
+    with torch.no_grad():  # a third of each kernel is left of one slice, and normalised away
+        assert relative(ours(image[:, :, None])[:, :, 0], theirs(image)) < 1e-2
