@@ -12,8 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medseg.blocks.patch import Stride, Tokens
-from medseg.blocks.windows import Grid
+from medseg.blocks.axes import Grid, Stride, Tokens
 
 
 class PatchExpanding(nn.Module):

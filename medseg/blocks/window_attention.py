@@ -12,10 +12,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from medseg.blocks.attention import attend
+from medseg.blocks.axes import Grid, Tokens
 from medseg.blocks.inflation import resized_table, side_of_window
-from medseg.blocks.windows import Grid, cut, partition, reverse
+from medseg.blocks.windows import cut, partition, reverse
 
-Tokens = Float[Tensor, "batch i j k features"]
 ClippedBias = Literal["monai", "geometric", "unclipped"]
 
 TABLE = "relative_position_bias_table"

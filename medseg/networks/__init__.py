@@ -12,6 +12,7 @@ the bias of its last layer as `HEAD_BIAS`. If its paper supervises coarser logit
 in the loss as `SUPERVISION`.
 """
 
+import inspect
 import sys
 from collections.abc import Mapping
 from types import ModuleType
@@ -43,10 +44,26 @@ def build(
     if size is not None and size not in sizes:
         raise ValueError(f"{name} has no size {size!r}; choose from {sorted(sizes)}")
     chosen = {**(sizes[size] if size is not None else {}), **options}
+    check_options(module.Network, chosen)
     network: nn.Module = module.Network(
         in_channels=in_channels, out_channels=out_channels, **chosen
     )
     return network
+
+
+def check_options(network: type[nn.Module], options: Mapping[str, Any]) -> None:
+    """Refuse options that a network does not have.
+
+    Raises:
+        ValueError: There are some.
+    """
+    known = set(inspect.signature(network).parameters) - {"in_channels", "out_channels"}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ValueError(
+            f"{network.__name__} has no option {', '.join(map(repr, unknown))}; choose from "
+            f"{', '.join(sorted(known))}"
+        )
 
 
 def sizes(name: str) -> list[str]:

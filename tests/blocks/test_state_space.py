@@ -191,3 +191,9 @@ def test_the_scan_is_exact_where_everything_else_is_bfloat16():
     assert (mixed.float() - exact).norm() / exact.norm() < 0.03
     summed = block.bfloat16().scan(torch.randn(1, 16, 2, 2, 2).bfloat16())
     assert summed.dtype == torch.float32
+
+
+@pytest.mark.parametrize("option", ["states", "expand", "step_rank"])
+def test_none_of_what_a_scan_needs_is_refused(option):
+    with pytest.raises(ValueError, match=f"{option} must be a whole number above 0, got 0"):
+        StateSpaceOptions(**{option: 0})

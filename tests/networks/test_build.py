@@ -57,3 +57,8 @@ def test_a_model_with_other_windows_leaves_its_tables_of_biases():
     )
     report = networks.load_published(fresh, trained.state_dict())
     assert {name.rpartition(".")[2] for name in report.missing} == {"relative_position_bias_table"}
+
+
+def test_an_unknown_option_is_refused_with_the_choices():
+    with pytest.raises(ValueError, match=r"has no option 'windw'; choose from .*window"):
+        networks.build("swin_unetr", in_channels=1, out_channels=2, windw=7)

@@ -147,6 +147,7 @@ def test_dropped_paths_matter_in_training_only():
         assert torch.equal(network.eval()(image), network(image))
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -158,17 +159,19 @@ def test_dropped_paths_matter_in_training_only():
         ({"patch_embedding": (3, 4, 4)}, "must be powers of 2"),
         ({"features": 4, "heads": (1, 1, 1, 1), "patch_embedding": 8}, "multiple of 8"),
         ({"kernel": 2}, "kernel must be odd"),
-        ({"max_tokens": 0}, "max_tokens must be at least 1"),
+        ({"max_tokens": 0}, "max_tokens must be a whole number above 0"),
+        ({"coarse_drop_path": 1.0}, "coarse_drop_path must be at least 0 and below 1"),
+        ({"coarse_ratio": (2, 2)}, "coarse_ratio must be"),
+        ({"window": 0}, "window must be"),
+        ({"tif_attention": "all"}, "tif_attention 'all' is none of global, pooled_kv, window"),
+        ({"clipped_bias": "geometri"}, "clipped_bias 'geometri' is none of monai, geometric"),
+        ({"upsampling": "cubic"}, "upsampling 'cubic' is none of nearest, trilinear"),
+        ({"auxiliary_logits": "own"}, "auxiliary_logits 'own' is none of own_grid, rectified"),
     ],
 )
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         tiny(**options)
-
-
-def test_a_choice_that_does_not_exist_is_refused_with_those_that_do():
-    with pytest.raises(ValueError, match="'all' is none of global, pooled_kv, window"):
-        ds_transunet.check_choice("tif_attention", "all", ds_transunet.TifAttention)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ FLAT = {
 
 def tiny(**options):
     torch.manual_seed(0)
-    return SwinUMamba(in_channels=1, out_channels=2, **{**TINY, **options})
+    light = {"stem_kernel": None} if options.get("decoder") == "mamba" else {}
+    return SwinUMamba(in_channels=1, out_channels=2, **{**TINY, **light, **options})
 
 
 @pytest.mark.slow
@@ -226,12 +227,18 @@ def test_weights_of_the_other_decoder_are_refused():
         networks.load_published(tiny(), theirs)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"depths": (2, 2)}, "depths need 4 entries"),
-        ({"strides": (2, 2, 2, 2)}, "strides 3"),
-        ({"decoder": "swin"}, r"no decoder 'swin'; choose from \('convolution', 'mamba'\)"),
+        ({"strides": (2, 2, 2, 2)}, "strides need 3 entries"),
+        ({"states": 0}, "states must be a whole number above 0"),
+        ({"step_rank": 0}, "step_rank must be a whole number above 0"),
+        ({"stem_stride": 0}, "stem_stride must be"),
+        ({"drop_path": 1.0}, "drop_path must be at least 0 and below 1"),
+        ({"decoder": "mamba", "stem_kernel": 3}, "decoder 'mamba' has no use for stem_kernel"),
+        ({"decoder": "swin"}, "decoder 'swin' is none of convolution, mamba"),
         ({"decoder_features": (8, 8, 8)}, "decoder_features need 5 entries"),
         ({"kernel": (1, 2, 3)}, "must be odd"),
         ({"stem_kernel": 4}, "must be odd"),

@@ -225,11 +225,18 @@ def test_training_follows_inference_mode():
     network(image).sum().backward()
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"features": 20}, "3 heads do not divide the 20 features of stage 1"),
         ({"depths": (2, 2)}, "need 4 entries"),
+        ({"heads": (0, 1, 2, 4)}, "heads must be a whole number above 0"),
+        ({"window": (7, 7)}, "window must be one whole number above 0, or three"),
+        ({"drop_path": 1.0}, "drop_path must be at least 0 and below 1"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and below 1"),
+        ({"merging": "merging"}, "merging 'merging' is none of monai, monai_v2, legacy"),
+        ({"clipped_bias": "geometri"}, "clipped_bias 'geometri' is none of monai, geometric"),
         ({"merging": "legacy", "strides": (2, 2, 2, (1, 2, 2))}, "needs stride"),
     ],
 )
