@@ -199,46 +199,7 @@ def test_options_suit_the_patch(patch, embedding, ratio, strides, window):
     }
 
 
-def swin_of_images(features, *, depths, heads, patch):
-    """Weights under the names and in the shapes of a Swin transformer that classifies images."""
-    f = features
-    shapes = {
-        "patch_embed.proj.weight": (f, 3, patch, patch),
-        "patch_embed.proj.bias": (f,),
-        "patch_embed.norm.weight": (f,),
-        "patch_embed.norm.bias": (f,),
-        "norm.weight": (8 * f,),
-        "norm.bias": (8 * f,),
-        "head.weight": (10, 8 * f),
-    }
-    for stage, (depth, count) in enumerate(zip(depths, heads, strict=True)):
-        n = f * 2**stage
-        for block in range(depth):
-            at = f"layers.{stage}.blocks.{block}"
-            shapes |= {
-                f"{at}.norm1.weight": (n,), f"{at}.norm1.bias": (n,),
-                f"{at}.attn.relative_position_bias_table": (169, count),
-                f"{at}.attn.relative_position_index": (49, 49),
-                f"{at}.attn.qkv.weight": (3 * n, n), f"{at}.attn.qkv.bias": (3 * n,),
-                f"{at}.attn.proj.weight": (n, n), f"{at}.attn.proj.bias": (n,),
-                f"{at}.norm2.weight": (n,), f"{at}.norm2.bias": (n,),
-                f"{at}.mlp.fc1.weight": (4 * n, n), f"{at}.mlp.fc1.bias": (4 * n,),
-                f"{at}.mlp.fc2.weight": (n, 4 * n), f"{at}.mlp.fc2.bias": (n,),
-            }  # fmt: skip
-            if block % 2:
-                shapes[f"{at}.attn_mask"] = (64, 49, 49)
-        if stage < 3:
-            at = f"layers.{stage}.downsample"
-            shapes |= {
-                f"{at}.norm.weight": (4 * n,),
-                f"{at}.norm.bias": (4 * n,),
-                f"{at}.reduction.weight": (2 * n, 4 * n),
-            }
-    torch.manual_seed(0)
-    return {name: torch.randn(shape) for name, shape in shapes.items()}
-
-
-def test_weights_of_classified_images_fill_the_fine_encoder():
+def test_weights_of_classified_images_fill_the_fine_encoder(swin_of_images):
     network = tiny(features=16, patch_embedding=4)
     state = swin_of_images(16, depths=(1, 2, 1, 1), heads=(1, 2, 4, 8), patch=4)
     before = {name: p.clone() for name, p in network.named_parameters()}
@@ -250,7 +211,7 @@ def test_weights_of_classified_images_fill_the_fine_encoder():
     assert torch.equal(ours.linear2.weight, theirs)
 
 
-def test_weights_of_classified_images_fill_the_coarse_encoder_but_for_its_patches():
+def test_weights_of_classified_images_fill_the_coarse_encoder_but_for_its_patches(swin_of_images):
     network = tiny(features=16, coarse_features=24, coarse_heads=(3, 6, 12, 24))
     state = swin_of_images(24, depths=(1, 1, 1, 1), heads=(3, 6, 12, 24), patch=4)
     report = networks.load_published(network, state)
@@ -260,6 +221,13 @@ def test_weights_of_classified_images_fill_the_coarse_encoder_but_for_its_patche
     assert not [name for name in report.matched if ".norms." in name]
     unused = {name.partition(".")[0] for name in report.unexpected}
     assert unused <= {"norm", "head", "patch_embed", "layers"}
+
+
+def test_weights_of_classified_images_with_other_heads_are_refused(swin_of_images):
+    network = tiny(features=16, patch_embedding=4)
+    state = swin_of_images(16, depths=(1, 2, 1, 1), heads=(2, 4, 8, 16), patch=4)
+    with pytest.raises(ValueError, match=r"of 2 heads at fine\.layers\.0"):
+        networks.load_published(network, state)
 
 
 def test_unknown_names_are_no_use():

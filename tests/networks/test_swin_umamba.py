@@ -137,45 +137,6 @@ def test_the_light_variant_takes_any_size(size):
     assert [list(logits.shape) for logits in scales] == [[2, 2, *grid] for grid in expected]
 
 
-def test_every_weight_of_the_light_variant_gets_a_gradient():
-    network = tiny(decoder="mamba")
-    scales = network.deep_supervision(torch.randn(1, 1, 64, 40, 33))
-    sum(logits.square().mean() for logits in scales).backward()
-    assert [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
-
-
-def test_cases_of_the_light_variant_do_not_mix():
-    network = tiny(decoder="mamba").eval()
-    image = torch.randn(2, 1, 20, 16, 16)
-    with torch.no_grad():
-        both = network(image)
-        for n in range(2):
-            torch.testing.assert_close(network(image[n : n + 1])[0], both[n], rtol=1e-3, atol=1e-4)
-
-
-def test_the_light_variant_computes_about_the_same_in_bfloat16():
-    network = tiny(decoder="mamba").eval()
-    image = torch.randn(1, 1, 32, 32, 32)
-    with torch.no_grad():
-        exact = network(image)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            mixed = network(image)
-        narrow = network.bfloat16()(image.bfloat16())
-    for rough in (mixed.float(), narrow.float()):
-        assert (rough - exact).norm() / exact.norm() < 0.05
-
-
-def test_the_bias_of_the_light_head_is_added_to_the_logits():
-    network = tiny(decoder="mamba").eval()
-    image = torch.randn(1, 1, 9, 16, 16)
-    with torch.no_grad():
-        before = network(image)
-        networks.head_bias(network).add_(torch.tensor([1.0, -2.0]))
-        shift = network(image) - before
-    torch.testing.assert_close(shift[:, 0], torch.ones_like(shift[:, 0]))
-    torch.testing.assert_close(shift[:, 1], torch.full_like(shift[:, 1], -2.0))
-
-
 def vmamba_of(network):
     """The encoder's weights under VMamba's names, with what VMamba has besides."""
     state = {}
