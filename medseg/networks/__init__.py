@@ -12,6 +12,7 @@ the bias of its last layer as `HEAD_BIAS`. If its paper supervises coarser logit
 in the loss as `SUPERVISION`.
 """
 
+import inspect
 import sys
 from collections.abc import Mapping
 from types import ModuleType
@@ -20,7 +21,7 @@ from typing import Any, Final
 from torch import Tensor, nn
 
 from medseg import registry
-from medseg.weights import Report, load, unwrapped
+from medseg.weights import MODEL, Report, load, unwrapped
 
 AS_MADE: Final = ("tiny", "published")
 """How the sizes begin whose options stay as they are, whatever the patch."""
@@ -46,10 +47,26 @@ def build(
     if size is not None and size not in sizes:
         raise ValueError(f"{name} has no size {size!r}; choose from {sorted(sizes)}")
     chosen = {**(sizes[size] if size is not None else {}), **options}
+    check_options(module.Network, chosen)
     network: nn.Module = module.Network(
         in_channels=in_channels, out_channels=out_channels, **chosen
     )
     return network
+
+
+def check_options(network: type[nn.Module], options: Mapping[str, Any]) -> None:
+    """Refuse options that a network does not have.
+
+    Raises:
+        ValueError: There are some.
+    """
+    known = set(inspect.signature(network).parameters) - {"in_channels", "out_channels"}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ValueError(
+            f"{network.__name__} has no option {', '.join(map(repr, unknown))}; choose from "
+            f"{', '.join(sorted(known))}"
+        )
 
 
 def sizes(name: str) -> list[str]:
@@ -91,20 +108,22 @@ def fitted(name: str, patch: tuple[int, int, int], *, size: str | None = None) -
 
 
 def load_published(network: nn.Module, state: Mapping[str, Any]) -> Report:
-    """Fill `network` with weights that others published, under the names they gave them.
+    """Fill `network` with weights that others published, or with those of a model of medseg.
 
     Args:
         network: Of this package; its weights are overwritten in place.
-        state: The weights, perhaps wrapped as training programs wrap them in a checkpoint.
+        state: The weights by name, perhaps wrapped as training programs wrap them in a checkpoint;
+            the names are those of their publisher, see `SOURCES`, or the network's own.
 
     Returns:
         Which names matched, which are missing, which are unexpected.
 
     Raises:
-        ValueError: Less than nine tenths of what they are meant to fill would be filled.
+        ValueError: Less than nine tenths of what they are meant to fill would be filled, or they
+            are not weights by name, or of attention with other heads.
     """
     module = sys.modules[type(network).__module__]
-    return load(network, unwrapped(state), getattr(module, "SOURCES", {}))
+    return load(network, unwrapped(state), {**getattr(module, "SOURCES", {}), **MODEL})
 
 
 def head_bias(network: nn.Module) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from medseg import bundle as bundles
 from medseg import networks, weights
 from medseg.errors import UsageError
-from medseg.weights import Report, Source
-
-MODEL: Final = {"model": Source(what="a model of medseg", rename=lambda name: name)}
+from medseg.weights import MODEL, Report
 
 
 def is_public(place: Path) -> bool:
