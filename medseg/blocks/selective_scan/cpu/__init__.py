@@ -74,9 +74,27 @@ def _scan(
     keep: bool,  # noqa: FBT001
 ) -> tuple[Tensor, Tensor]:
     """Return y and, if they are to be kept, the states where chunks begin."""
+    y, boundaries = torch.empty_like(u), u.new_empty(_shape_of_boundaries(u, A, B, keep=keep))
+    _fill(y, boundaries, u, delta, A, B, C, D, delta_bias, curved=curved)
+    return y, boundaries
+
+
+def _fill(
+    y: Tensor,
+    boundaries: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor,
+    *,
+    curved: bool,
+) -> None:
+    """Compute y and, unless there is no place for any, the states where chunks begin."""
     from medseg.blocks.selective_scan.cpu import kernels
 
-    y, boundaries = torch.empty_like(u), u.new_empty(_shape_of_boundaries(u, A, B, keep))
     jobs: list[Callable[[], object]] = []
     for piece in _pieces(u, B):
         here, both = piece.sample, (piece.sample, piece.group)
@@ -84,7 +102,6 @@ def _scan(
         given = _arrays(u[here], delta[here], A, B[both], C[both], D, delta_bias)
         jobs.append(partial(kernels.forward, *written, *given, *piece.channels, curved))
     threads.run(jobs, torch.get_num_threads())
-    return y, boundaries
 
 
 OPERATOR = torch.ops.medseg.selective_scan
@@ -94,7 +111,7 @@ OPERATOR = torch.ops.medseg.selective_scan
 @_scan.register_fake
 def _(u: Tensor, _delta: Tensor, A: Tensor, B: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
     """Give the shapes alone."""
-    return torch.empty_like(u), u.new_empty(_shape_of_boundaries(u, A, B, others[-1]))
+    return torch.empty_like(u), u.new_empty(_shape_of_boundaries(u, A, B, keep=others[-1]))
 
 
 @torch.library.custom_op("medseg::selective_scan_backward", mutates_args=(), device_types="cpu")
@@ -118,6 +135,10 @@ def _scan_back(
     of_A, of_D, of_bias = (t.new_empty((len(u), *t.shape)) for t in (A, D, delta_bias))
     of_B, of_C = torch.zeros_like(B), torch.zeros_like(C)
     of_y = of_y.contiguous()
+    needed = _shape_of_boundaries(u, A, B, keep=True)
+    if boundaries.shape != needed:  # what was exported without gradients is given some after all
+        boundaries = u.new_empty(needed)
+        _fill(torch.empty_like(u), boundaries, u, delta, A, B, C, D, delta_bias, curved=curved)
     jobs: list[Callable[[], object]] = []
     late: list[tuple[Tensor, Tensor]] = []
     for piece in _pieces(u, B):
@@ -189,7 +210,7 @@ def _pieces(u: Tensor, B: Tensor) -> list[_Piece]:
     return pieces
 
 
-def _shape_of_boundaries(u: Tensor, A: Tensor, B: Tensor, keep: bool) -> Shape:  # noqa: FBT001
+def _shape_of_boundaries(u: Tensor, A: Tensor, B: Tensor, *, keep: bool) -> Shape:
     """Say how many states are kept, by sample, group, tile and chunk."""
     from medseg.blocks.selective_scan.cpu.kernels import STEPS
     from medseg.blocks.selective_scan.cpu.lanes import WIDTH

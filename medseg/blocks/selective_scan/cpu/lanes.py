@@ -3,9 +3,6 @@
 LLVM cuts the sixteen into the registers there are: one with AVX-512, two with AVX2, four
 with NEON. Loops over sixteen numbers are not left to its own vectoriser, which gives up if it
 cannot prove that two arrays do not overlap, or unrolls first.
-
-numba keeps compiled code until the file of the outermost function changes: save `kernels.py` too
-after a change here.
 """
 
 import operator
