@@ -28,6 +28,9 @@ from medseg.blocks.selective_scan.cpu.lanes import (
     total,
 )
 
+if numba.config.DISABLE_JIT:
+    raise ImportError("NUMBA_DISABLE_JIT is set, so that nothing is compiled; unset it")
+
 STEPS = 64
 """Steps of a chunk; the states are kept where chunks begin."""
 

@@ -158,9 +158,16 @@ def test_other_devices_are_refused(make):
         make().change(lambda t: t.to("cuda")).scan("cpu")
 
 
+@pytest.mark.slow
+def test_numba_that_is_told_not_to_compile_is_an_obstacle(copy):
+    with pytest.raises(AssertionError, match=r"NUMBA_DISABLE_JIT is set.*unset it"):
+        probe(copy, NUMBA_DISABLE_JIT="1")
+
+
 def test_without_numba_it_says_what_to_install(make, monkeypatch):
-    monkeypatch.setattr("medseg.blocks.selective_scan.cpu.find_spec", lambda _: None)
-    with pytest.raises(ValueError, match="pip install numba"):
+    error = "ModuleNotFoundError: No module named 'numba'"
+    monkeypatch.setattr("medseg.blocks.selective_scan.cpu.import_error", lambda _: error)
+    with pytest.raises(ValueError, match=r"No module named 'numba'.*pip install"):
         make().scan("cpu")
     assert torch.isfinite(make().scan("auto")).all()
 
