@@ -161,8 +161,8 @@ def test_input_is_left_alone(network):
 
 
 STEPS = 120
-"""Most networks need fewer than 60 to learn a patch by heart; the light Swin-UMamba, whose tokens are
-four voxels long, needs 83."""
+"""Most networks need fewer than 60 to learn a patch by heart; the light Swin-UMamba, whose tokens
+are four voxels long, needs 83."""
 
 
 def test_a_tiny_patch_can_be_learned_by_heart(network):
