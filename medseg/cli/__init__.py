@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from medseg import __version__
+from medseg.cli.check import check
 from medseg.cli.compare import compare
 from medseg.cli.demo import demo
 from medseg.cli.evaluate import evaluate
@@ -29,8 +30,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for verb in (train, predict, evaluate, compare, export, tasks, networks, phantom, demo):
+for verb in (check, train, predict, evaluate, compare, export, networks, phantom, demo):
     app.command()(verb)
+app.add_typer(tasks, name="tasks")
 
 
 def _print_version(wanted: bool) -> bool:  # noqa: FBT001 - typer calls it

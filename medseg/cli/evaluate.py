@@ -11,13 +11,20 @@ from medseg.errors import UsageError
 
 if TYPE_CHECKING:
     from medseg.evaluation.clinical_numbers import ClinicalNumbers
+    from medseg.evaluation.evaluate import References
     from medseg.evaluation.score import Scores
 
 
 def evaluate(
-    task: Annotated[str, typer.Option(help="What the labels mean: a name or a YAML file.")],
-    reference: Annotated[Path, typer.Option(help="Folder of reference label maps.")],
     prediction: Annotated[Path, typer.Option(help="Folder of predicted label maps.")],
+    task: Annotated[
+        str | None,
+        typer.Option(help="What the labels mean: a name or a YAML file; else that of --held-out."),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Folder of reference label maps, or the data set; else of --held-out."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Folder for scores.csv, scores.md, summary.json, ..."),
@@ -49,33 +56,33 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score predictions: overlaps, distances and volumes for every case and region."""
-    from medseg import task as tasks
     from medseg.evaluation import clinical_numbers, score_files
     from medseg.evaluation import evaluate as evaluation
     from medseg.evaluation import pictures as drawings
     from medseg.evaluation.score import DEFAULT
 
     _check(output, images, pictures=pictures)
-    chosen, wanted = _known(convention or [DEFAULT]), tasks.read(task)
+    chosen = _known(convention or [DEFAULT])
+    known = _references(task, reference, held_out)
     with bar(counted=True) as progress:
         shown = progress.add_task("Scoring", total=None)
         scores = evaluation.side_by_side(
-            wanted,
-            reference,
+            known,
             prediction,
             conventions=chosen,
             cases=_held_out(held_out),
             resample=resample,
             on_case=lambda _: progress.advance(shown),
         )
-    numbers = clinical_numbers.measure(scores[chosen[0]], wanted, data)
-    places = drawings.Places(reference, prediction, images, resample)
+    own_files = data or (known.place if known.is_data_set else None)
+    numbers = clinical_numbers.measure(scores[chosen[0]], known.task, own_files)
+    places = drawings.Places(known, prediction, images, resample)
     for name, one in scores.items():
         if output is not None:
             folder = output / name if len(scores) > 1 else output
             score_files.write(one, folder, numbers)
             if pictures:
-                drawings.draw(one, numbers, wanted, places, folder)
+                drawings.draw(one, numbers, places, folder)
     _show(list(scores.values()), numbers)
 
 
@@ -85,6 +92,27 @@ def _check(output: Path | None, images: Path | None, *, pictures: bool) -> None:
         raise UsageError("--pictures needs a place for them", remedy="Name a folder with -o")
     if images is not None and not pictures:
         raise UsageError("--images is of use for pictures alone", remedy="Add --pictures")
+
+
+def _references(task: str | None, reference: Path | None, run: Path | None) -> "References":
+    from medseg import task as tasks
+    from medseg.evaluation import evaluate as evaluation
+
+    if run is not None and (task is None or reference is None):
+        from medseg.training.run_folder import RunFolder, read_request, read_split
+
+        folder = RunFolder(run)
+        cases = read_split(folder).held_out
+        own = tasks.read(folder.task) if task is None else tasks.read(task)
+        if reference is not None:
+            return evaluation.references(own, reference)
+        return evaluation.of_cases(cases, own, Path(read_request(folder).data))
+    if task is None or reference is None:
+        raise UsageError(
+            "--task and --reference are missing",
+            remedy="Name both, or a training run with --held-out, which knows its own",
+        )
+    return evaluation.references(tasks.read(task), reference)
 
 
 def _held_out(run: Path | None) -> list[str] | None:

@@ -11,6 +11,7 @@ from medseg.errors import CasesFailedError, UsageError
 if TYPE_CHECKING:
     from medseg.inference.cohort import Failure, Job
     from medseg.inference.predict import Predictor
+    from medseg.task import Task
 
 Device = Literal["auto", "cpu", "cuda"]
 Format = Literal["nii.gz", "seg.nrrd"]
@@ -18,7 +19,8 @@ Format = Literal["nii.gz", "seg.nrrd"]
 
 def predict(
     scans: Annotated[
-        list[Path] | None, typer.Argument(help="Scans, or folders of scans.", show_default=False)
+        list[Path] | None,
+        typer.Argument(help="Scans, folders of scans, or a data set.", show_default=False),
     ] = None,
     model: Annotated[
         Path | None,
@@ -44,9 +46,12 @@ def predict(
     suffix = f".{file_format}"
     if output is not None:
         suffix = next((s for s in (".nii.gz", ".seg.nrrd") if output.name.endswith(s)), suffix)
-    jobs = cohort.plan_jobs(_scans(scans, output, held_out), output, suffix)
-    predictor = predict.load(model_list.choose(model or held_out), choose(device))
-    bundle = predictor.bundle
+    bundle = model_list.choose(model or held_out)
+    if held_out is not None:
+        jobs = _held_out_jobs(held_out, bundle.task, _required(output, scans), suffix)
+    else:
+        jobs = cohort.plan_jobs(_scans(scans), output, suffix, bundle.task)
+    predictor = predict.load(bundle, choose(device))
     err.print(f"Model: {bundle.folder} (task {bundle.task.name}, {bundle.plan.network.name})")
     failures = []
     with bar(counted=True) as progress:
@@ -63,16 +68,26 @@ def predict(
         )
 
 
-def _scans(scans: list[Path] | None, output: Path | None, held_out: Path | None) -> list[Path]:
+def _required(output: Path | None, scans: list[Path] | None) -> Path:
+    if scans or output is None:
+        raise UsageError(
+            "--held-out takes its scans from the run",
+            remedy="Leave the scans away, and name a folder for the results with -o",
+        )
+    return output
+
+
+def _held_out_jobs(held_out: Path, task: "Task", output: Path, suffix: str) -> "list[Job]":
+    from medseg.inference.cohort import ENDING, Job
     from medseg.training.run_folder import RunFolder, read_split
 
-    if held_out is not None:
-        if scans or output is None:
-            raise UsageError(
-                "--held-out takes its scans from the run",
-                remedy="Leave the scans away, and name a folder for the results with -o",
-            )
-        return [case.images[0] for case in read_split(RunFolder(held_out)).held_out]
+    return [
+        Job(case.images[0], output / f"{case.name}{ENDING}{suffix}", case, task)
+        for case in read_split(RunFolder(held_out)).held_out
+    ]
+
+
+def _scans(scans: list[Path] | None) -> list[Path]:
     if not scans:
         raise UsageError("no scan was given", remedy="Name the scans, or folders of scans")
     return scans
@@ -84,13 +99,16 @@ def _segment(job: "Job", predictor: "Predictor") -> None:
     from medseg.inference.predict import predict
 
     task = predictor.bundle.task
-    volume = read_image(Case(job.image.name, (job.image,)), task)
+    case = job.case or Case(job.image.name, (job.image,))
+    volume = read_image(case, task)
     if not volume.grid.is_orthonormal:
         err.print(f"{job.image}: its axes are not perpendicular; its grid is used as it is")
     segmentation = predict(predictor, volume)
+    if job.task is not None:
+        segmentation = segmentation.with_values_of(job.task)
     export.write(job.output, segmentation)
     sizes = (f"{label} {segmentation.volume_ml(label):.2f} mL" for label in task.labels)
-    err.print(f"{job.image.name}: {', '.join(sizes)}")
+    err.print(f"{case.name}: {', '.join(sizes)}")
 
 
 def _told(result: "Failure | Job", *, alone: bool) -> "list[Failure]":

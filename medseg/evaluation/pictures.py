@@ -8,10 +8,9 @@ from medseg import formats
 from medseg.errors import DataError
 from medseg.evaluation import score_files, score_plots, worst_cases
 from medseg.evaluation.clinical_numbers import ClinicalNumbers
-from medseg.evaluation.evaluate import label_maps, read_pair
+from medseg.evaluation.evaluate import References, label_maps, read_pair
 from medseg.evaluation.score import Scores
 from medseg.evaluation.worst_cases import Shown
-from medseg.task import Task
 
 
 @dataclass(frozen=True)
@@ -19,21 +18,19 @@ class Places:
     """Where the files of an evaluation lie.
 
     Attributes:
-        reference_dir: The references.
+        references: What is known to be right.
         prediction_dir: The predictions.
         image_dir: The scans, called as the cases are; None if there are none.
         resample: Whether predictions are brought onto their reference's grid.
     """
 
-    reference_dir: Path
+    references: References
     prediction_dir: Path
     image_dir: Path | None = None
     resample: bool = False
 
 
-def draw(
-    scores: Scores, numbers: ClinicalNumbers, task: Task, places: Places, folder: Path
-) -> None:
+def draw(scores: Scores, numbers: ClinicalNumbers, places: Places, folder: Path) -> None:
     """Draw all pictures into `folder`; the worst cases are read once more.
 
     Raises:
@@ -44,15 +41,15 @@ def draw(
     score_plots.draw_boxes(scores, columns, folder / "boxes.png")
     if numbers.rows:
         score_plots.draw_bland_altman(numbers, folder / "bland_altman.png")
-    worst_cases.draw(list(_worst(scores, task, places)), folder / "worst_cases.png")
+    worst_cases.draw(list(_worst(scores, places)), folder / "worst_cases.png")
 
 
-def _worst(scores: Scores, task: Task, places: Places) -> Iterator[Shown]:
-    references, predictions = label_maps(places.reference_dir), label_maps(places.prediction_dir)
+def _worst(scores: Scores, places: Places) -> Iterator[Shown]:
+    predictions = label_maps(places.prediction_dir)
     for ranked in worst_cases.worst(scores):
         case = ranked.case
         known, found = read_pair(
-            task, references[case], predictions[case], resample=places.resample
+            places.references, case, predictions[case], resample=places.resample
         )
         image = None
         if places.image_dir is not None:

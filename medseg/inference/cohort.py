@@ -8,17 +8,30 @@ from pathlib import Path
 from typing import Final
 
 from medseg import formats
+from medseg.data import layouts
+from medseg.data.cases import Case
+from medseg.data.matching import Matched, match
 from medseg.errors import ImageError, MedsegError, UsageError
+from medseg.task import Task
 
 ENDING: Final = "_seg"
 
 
 @dataclass(frozen=True)
 class Job:
-    """A scan and the file its segmentation goes to."""
+    """A scan and the file its segmentation goes to.
+
+    Attributes:
+        image: The scan, or its first channel.
+        output: Where the segmentation goes.
+        case: The case of a data set that it is; None for a file of its own.
+        task: The task in the values that the segmentation is written in; None for the model's.
+    """
 
     image: Path
     output: Path
+    case: Case | None = None
+    task: Task | None = None
 
 
 @dataclass(frozen=True)
@@ -29,20 +42,30 @@ class Failure:
     error: MedsegError
 
 
-def plan_jobs(inputs: list[Path], out: Path | None, suffix: str) -> list[Job]:
+def plan_jobs(
+    inputs: list[Path], out: Path | None, suffix: str, task: Task | None = None
+) -> list[Job]:
     """Give every scan in `inputs` an output of its own.
 
     Args:
         inputs: Files, and folders whose images are all taken; segmentations that lie beside
-            their scan are not. A folder of DICOM slices is one scan.
+            their scan are not. A folder of DICOM slices is one scan. Of a data set that a layout
+            knows, all cases are taken.
         out: The output file (one scan only) or folder; None puts each beside its scan.
         suffix: Ending of the output files, such as `.nii.gz`.
+        task: What is segmented; without one no data set is recognised.
 
     Raises:
         ImageError: There is no such file, or a folder holds no image.
         UsageError: One output file for several scans, an output file of another format, or an
             output that is one of the scans.
     """
+    sets = {path: _data_set(path, task) for path in inputs} if task is not None else {}
+    known = [matched for matched in sets.values() if matched is not None]
+    if known:
+        rest = [path for path in inputs if sets[path] is None]
+        jobs = [job for matched in known for job in jobs_of_cases(matched, out, suffix)]
+        return [*jobs, *(plan_jobs(rest, out, suffix) if rest else [])]
     found = [image for path in inputs for image in _images(path)]
     images = list({image.absolute(): image for image in found}.values())
     outputs = _outputs(images, out, suffix)
@@ -53,6 +76,26 @@ def plan_jobs(inputs: list[Path], out: Path | None, suffix: str) -> list[Job]:
                 f"the output {output} is one of the scans", remedy="Name another place with -o"
             )
     return [Job(image, output) for image, output in zip(images, outputs, strict=True)]
+
+
+def jobs_of_cases(matched: Matched, out: Path | None, suffix: str) -> list[Job]:
+    """Give every case of a data set an output, called as the case is, in the data set's values.
+
+    Raises:
+        UsageError: No folder is named for them, which would put them among the references.
+    """
+    cases = matched.data_set.cases
+    is_file = out is not None and not out.is_dir() and formats.suffix_of(out) is not None
+    if out is None or (is_file and len(cases) > 1):
+        raise UsageError(
+            f"{len(cases)} cases of {matched.data_set.edition} need a folder for the results",
+            remedy="Name one with -o; beside the scans lie the references",
+        )
+    outputs = [out if is_file else out / f"{case.name}{ENDING}{suffix}" for case in cases]
+    return [
+        Job(case.images[0], output, case, matched.task)
+        for case, output in zip(cases, outputs, strict=True)
+    ]
 
 
 def run(jobs: Iterable[Job], work: Callable[[Job], None]) -> Iterator[Failure | Job]:
@@ -68,6 +111,16 @@ def run(jobs: Iterable[Job], work: Callable[[Job], None]) -> Iterator[Failure | 
             yield Failure(job, failure)
         else:
             yield job
+
+
+def _data_set(path: Path, task: Task) -> Matched | None:
+    """Return the data set below `path`; None for a file, or a folder of scans side by side."""
+    if not path.is_dir():
+        return None
+    found = layouts.recognise(path, task)
+    if found is None or layouts.is_flat(found):
+        return None
+    return match(found, task)
 
 
 def _unforeseen(job: Job, error: Exception) -> MedsegError:
