@@ -32,29 +32,11 @@ def check(
     ] = None,
 ) -> None:
     """Say what DATA are and what is wrong with them; exit code 1 if training would go wrong."""
-    from medseg import task as tasks
-    from medseg.data import folds, layouts
-    from medseg.errors import DataError, MedsegError
     from medseg.survey import files
     from medseg.survey.survey import look
 
     require_folder(output)
-    asked = tasks.read(task) if task is not None else None
-    try:
-        matched = layouts.find(data, asked, numbering)
-        cases = layouts.require_labelled(matched.data_set)
-    except DataError as error:
-        if not data.exists():
-            raise
-        out.print(f"Error: all: {error}")
-        raise typer.Exit(1) from error
-    try:
-        parts = folds.choose(cases, matched.data_set.splits, name=split, fold=fold)
-    except MedsegError as error:
-        if split is not None:
-            raise
-        out.print(f"Error: all: {error}")
-        parts = folds.Split(training=cases, held_out=(), name="none")
+    matched, parts = _found(data, task, numbering, split, fold)
     with bar(counted=True) as progress:
         shown = progress.add_task("Checking", total=len(parts.cases))
         survey = look(matched, parts, on_case=lambda _: progress.advance(shown))
@@ -62,8 +44,34 @@ def check(
     if output is not None:
         files.write(survey, output)
         out.print(f"{output / 'check.json'}, {output / 'thumbnails.png'}")
-    if not survey.sound or parts.name == "none":
+    if not survey.sound or not parts.held_out:
         raise typer.Exit(1)
+
+
+def _found(
+    data: Path, task: str | None, numbering: str | None, split: str | None, fold: int
+) -> "tuple[Matched, Split]":
+    """Return the data set and its split; what is wrong with either is a finding, too."""
+    from medseg import task as tasks
+    from medseg.data import folds, layouts
+    from medseg.errors import MedsegError, UsageError
+
+    asked = tasks.read(task) if task is not None else None
+    try:
+        matched = layouts.find(data, asked, numbering)
+        cases = layouts.require_labelled(matched.data_set)
+    except MedsegError as error:
+        if isinstance(error, UsageError) or not data.exists():
+            raise
+        out.print(f"Error: all: {error}")
+        raise typer.Exit(1) from error
+    try:
+        return matched, folds.choose(cases, matched.data_set.splits, name=split, fold=fold)
+    except MedsegError as error:
+        if split is not None or fold:
+            raise
+        out.print(f"Error: all: {error}")
+        return matched, folds.Split(training=cases, held_out=(), name="none")
 
 
 def _show(survey: "Survey", matched: "Matched", parts: "Split") -> None:
@@ -79,4 +87,5 @@ def _show(survey: "Survey", matched: "Matched", parts: "Split") -> None:
     for text in summary.lines(survey):
         out.print(text)
     verdict = "Training can begin" if survey.sound else "Training would go wrong"
-    out.print(f"{verdict}: {len(survey.cases)} cases, {len(survey.findings)} findings")
+    verdict = verdict if parts.held_out else "Training would go wrong"
+    out.print(f"{verdict}: {len(survey.cases)} cases, findings: {len(survey.findings)}")

@@ -15,6 +15,7 @@ from medseg.task import Modality, Task
 
 _CODE: Final = "SCT^85756007^Tissue"
 _SIDED: Final = ("left", "right", "anterior", "posterior", "superior", "inferior", "upper", "lower")
+_AIR_HU: Final = -500.0
 _GOLDEN: Final = 0.618034  # of the colour circle, so that neighbours differ
 
 
@@ -107,7 +108,7 @@ def _appearance(place: int) -> dict[str, Any]:
 
 
 def _channels(data_set: DataSet) -> dict[str, Modality]:
-    modalities = data_set.modalities or tuple(map(_modality, data_set.channels))
+    modalities = data_set.modalities or _modalities(data_set)
     known = get_args(Modality)
     return {
         plain(name): next(each for each in known if each == modality)
@@ -115,8 +116,14 @@ def _channels(data_set: DataSet) -> dict[str, Modality]:
     }
 
 
-def _modality(channel: str) -> str:
-    return "ct" if "ct" in plain(channel).split("_") else "mr"
+def _modalities(data_set: DataSet) -> tuple[str, ...]:
+    """Return `ct` for channels that are called so, or whose first image holds air in HU."""
+    first = (*data_set.labelled, *data_set.cases)[0]
+    channels = [voxels for image in first.images for voxels in formats.read(image).voxels]
+    return tuple(
+        "ct" if "ct" in plain(name).split("_") or float(voxels.min()) < _AIR_HU else "mr"
+        for name, voxels in zip(data_set.channels, channels, strict=False)
+    )
 
 
 def _has_sides(names: list[str]) -> bool:

@@ -29,6 +29,7 @@ class References:
         paths: The file of each case.
         values: Values of a file that stand for something else, by case.
         place: The folder they were found in.
+        unlabelled: Cases that are known to have none; their predictions are passed over.
         is_data_set: Whether that is a data set, with its own files.
     """
 
@@ -36,6 +37,7 @@ class References:
     paths: Mapping[str, Path]
     values: Mapping[str, FileValues | None]
     place: Path
+    unlabelled: frozenset[str] = frozenset()
     is_data_set: bool = True
 
 
@@ -47,15 +49,17 @@ def references(task: Task, folder: Path) -> References:
     """
     found = layouts.recognise(folder, task) if folder.is_dir() else None
     if found is None or layouts.is_flat(found):
-        return References(task, label_maps(folder), {}, folder, is_data_set=False)
+        return References(task, label_maps(folder), {}, folder, frozenset(), is_data_set=False)
     matched = match(found, task)
-    return of_cases(layouts.require_labelled(matched.data_set), matched.task, folder)
+    layouts.require_labelled(matched.data_set)
+    return of_cases(matched.data_set.cases, matched.task, folder)
 
 
 def of_cases(cases: Sequence[Case], task: Task, place: Path) -> References:
     """Return the label maps of cases as references; those without one are left out."""
     paths = {case.name: case.label for case in cases if case.label is not None}
-    return References(task, paths, {case.name: case.values for case in cases}, place)
+    values = {case.name: case.values for case in cases}
+    return References(task, paths, values, place, frozenset(values.keys() - paths.keys()))
 
 
 def evaluate(
@@ -104,7 +108,7 @@ def side_by_side(
     """
     predictions = label_maps(prediction_dir)
     wanted = sorted(known.paths if cases is None else cases)
-    unknown = tuple(sorted(set(predictions) - set(known.paths)))
+    unknown = tuple(sorted(set(predictions) - set(known.paths) - known.unlabelled))
     _require(wanted, known.paths, known.place, "reference")
     _require(wanted, predictions, prediction_dir, "prediction")
     if cases is None:

@@ -53,14 +53,18 @@ def recognise(root: Path) -> DataSet | None:
 
 
 def described_folder(root: Path) -> Path | None:
-    """Return `root`, or the only folder in it, that has a `dataset.json`; None if there is none.
+    """Return `root`, or the only folder at most two below it, that has a `dataset.json`, or None.
 
     Raises:
         DataError: There are several.
     """
     if (root / DESCRIPTION).is_file():
         return root
-    inside = sorted(path.parent for path in root.glob(f"*/{DESCRIPTION}"))
+    near, far = (
+        sorted(path.parent for path in root.glob(f"{pattern}/{DESCRIPTION}"))
+        for pattern in ("*", "*/*")
+    )
+    inside = near or far
     if len(inside) > 1:
         raise DataError(
             f"holds {len(inside)} data sets",

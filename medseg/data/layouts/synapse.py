@@ -57,7 +57,8 @@ _TYPICAL_ML: Final = {
     **{"aorta": 90, "pancreas": 80, "gallbladder": 30, "oesophagus": 15, "inferior_vena_cava": 80},
     **{"portal_and_splenic_vein": 35, "right_adrenal_gland": 4, "left_adrenal_gland": 5},
 }
-_CLEARLY: Final = 2.0
+_RENUMBERED: Final = frozenset(range(1, 9))
+_CLEARLY: Final = 1.0
 """How much worse, in natural logarithms of volumes summed, a numbering fits that is refused."""
 
 _LOOKED_AT: Final = 4  # label maps, to tell the numbering
@@ -161,12 +162,14 @@ def _told(cases: tuple[Case, ...], usual: str) -> str:
 def _misfits(voxels: Mapping[int, int]) -> dict[str, float]:
     """Return for each numbering how far the organs' shares of the voxels are from the usual ones.
 
-    Numberings that lack a value are left out; the shares are compared by their logarithms.
+    Numberings that lack a value are left out, and so is the archive's if the values are 1 to 8: its
+    pancreas is 11. The shares are compared by their logarithms.
     """
     counts = {value: count for value, count in voxels.items() if value and count}
     misfits = {}
     for name, organs in _NUMBERINGS.items():
-        if not counts or max(counts) > len(organs) or min(counts) < 1:
+        is_renumbered = name == ORIGINAL and set(counts) == _RENUMBERED
+        if not counts or max(counts) > len(organs) or min(counts) < 1 or is_renumbered:
             continue
         ratios = [
             math.log(count / _TYPICAL_ML[organs[value - 1]]) for value, count in counts.items()
