@@ -5,6 +5,7 @@ brain with ventricles and a tumour that each sequence shows as it should, an abd
 units with organs of the usual size in their places, a heart that contracts.
 """
 
+import functools
 import json
 import sys
 from collections.abc import Callable
@@ -54,6 +55,7 @@ def places_mm(shape, spacing):
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
 
 
+@functools.cache
 def brain(seed, shape=(32, 32, 24)):
     """Return four sequences (T1, T1ce, T2, FLAIR) and the tissue of each voxel."""
     rng = np.random.default_rng(seed)
@@ -72,7 +74,9 @@ def brain(seed, shape=(32, 32, 24)):
         images[:, tissue == name] = np.array(contrasts)[:, None]
     images += 0.05 * rng.standard_normal(images.shape)
     images[:, tissue == ""] = 0
-    images = np.maximum(images, (tissue != "") * 0.01) * rng.uniform(300, 900, 4)[:, None, None, None]
+    images = (
+        np.maximum(images, (tissue != "") * 0.01) * rng.uniform(300, 900, 4)[:, None, None, None]
+    )
     return np.round(images).astype(np.int16), tissue, cavity
 
 
@@ -83,6 +87,7 @@ def tumour(tissue, values):
     return label_map
 
 
+@functools.cache
 def abdomen(seed, shape=(44, 32, 28), spacing=(9.0, 9.0, 10.0)):
     """Return a CT in Hounsfield units and the archive's 13 labels."""
     rng = np.random.default_rng(seed)
@@ -100,6 +105,7 @@ def abdomen(seed, shape=(44, 32, 28), spacing=(9.0, 9.0, 10.0)):
     return np.round(image).astype(np.int16), label_map
 
 
+@functools.cache
 def heart(seed, *, systole, shape=(30, 32, 8), spacing=(4.0, 4.0, 10.0)):
     """Return a short-axis slice stack and 1 right ventricle, 2 myocardium, 3 left ventricle."""
     rng = np.random.default_rng(seed)

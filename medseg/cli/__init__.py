@@ -30,9 +30,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for verb in (check, train, predict, evaluate, compare, export, networks, phantom, demo):
+for verb in (check, train, predict, evaluate, compare, export, tasks, networks, phantom, demo):
     app.command()(verb)
-app.add_typer(tasks, name="tasks")
 
 
 def _print_version(wanted: bool) -> bool:  # noqa: FBT001 - typer calls it

@@ -46,11 +46,12 @@ def predict(
     suffix = f".{file_format}"
     if output is not None:
         suffix = next((s for s in (".nii.gz", ".seg.nrrd") if output.name.endswith(s)), suffix)
+    inputs = _scans(scans, output, held_out)
     bundle = model_list.choose(model or held_out)
-    if held_out is not None:
-        jobs = _held_out_jobs(held_out, bundle.task, _required(output, scans), suffix)
+    if held_out is not None and output is not None:
+        jobs = _held_out_jobs(held_out, bundle.task, output, suffix)
     else:
-        jobs = cohort.plan_jobs(_scans(scans), output, suffix, bundle.task)
+        jobs = cohort.plan_jobs(inputs, output, suffix, bundle.task)
     predictor = predict.load(bundle, choose(device))
     err.print(f"Model: {bundle.folder} (task {bundle.task.name}, {bundle.plan.network.name})")
     failures = []
@@ -68,13 +69,17 @@ def predict(
         )
 
 
-def _required(output: Path | None, scans: list[Path] | None) -> Path:
-    if scans or output is None:
-        raise UsageError(
-            "--held-out takes its scans from the run",
-            remedy="Leave the scans away, and name a folder for the results with -o",
-        )
-    return output
+def _scans(scans: list[Path] | None, output: Path | None, held_out: Path | None) -> list[Path]:
+    if held_out is not None:
+        if scans or output is None:
+            raise UsageError(
+                "--held-out takes its scans from the run",
+                remedy="Leave the scans away, and name a folder for the results with -o",
+            )
+        return []
+    if not scans:
+        raise UsageError("no scan was given", remedy="Name the scans, or folders of scans")
+    return scans
 
 
 def _held_out_jobs(held_out: Path, task: "Task", output: Path, suffix: str) -> "list[Job]":
@@ -85,12 +90,6 @@ def _held_out_jobs(held_out: Path, task: "Task", output: Path, suffix: str) -> "
         Job(case.images[0], output / f"{case.name}{ENDING}{suffix}", case, task)
         for case in read_split(RunFolder(held_out)).held_out
     ]
-
-
-def _scans(scans: list[Path] | None) -> list[Path]:
-    if not scans:
-        raise UsageError("no scan was given", remedy="Name the scans, or folders of scans")
-    return scans
 
 
 def _segment(job: "Job", predictor: "Predictor") -> None:

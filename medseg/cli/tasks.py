@@ -1,21 +1,41 @@
-"""`medseg tasks`: what can be segmented; `medseg tasks new`: a task of one's own."""
+"""`medseg tasks`: what can be segmented; `medseg tasks new DIR`: a task of one's own."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from medseg.cli.console import out
 from medseg.errors import UsageError
 
-tasks = typer.Typer(help="List the tasks, or write one of your own.")
+
+def tasks(
+    what: Annotated[
+        Literal["new"] | None, typer.Argument(help="new: write a task for DATA, to fill in.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Argument(help="With new: folder of your data, or a CSV list.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="With new: of the task; else that of the folder.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="With new: folder for the two files.")
+    ] = Path(),
+) -> None:
+    """List the tasks that come with medseg, or look at DATA and write one of your own.
+
+    'medseg tasks new DATA' writes a task (YAML) and a data card (Markdown) to fill in.
+    """
+    if what is None:
+        _list_all()
+    elif data is None:
+        raise UsageError("DATA is missing", remedy="Name the folder: medseg tasks new DATA")
+    else:
+        _write(data, name, output)
 
 
-@tasks.callback(invoke_without_command=True)
-def list_all(context: typer.Context) -> None:
-    """List the tasks that come with medseg; `medseg tasks new DIR` writes one of your own."""
-    if context.invoked_subcommand is not None:
-        return
+def _list_all() -> None:
     from rich.table import Table
 
     from medseg import task as task_files
@@ -28,15 +48,7 @@ def list_all(context: typer.Context) -> None:
     out.print(table)
 
 
-@tasks.command()
-def new(
-    data: Annotated[Path, typer.Argument(help="Folder of your data, or a CSV list.")],
-    name: Annotated[str | None, typer.Option(help="Of the task; else that of the folder.")] = None,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder for the two files.")
-    ] = Path(),
-) -> None:
-    """Look at DATA and write a task (YAML) and a data card (Markdown) to fill in."""
+def _write(data: Path, name: str | None, output: Path) -> None:
     from medseg import files
     from medseg.data import drafts, layouts
 

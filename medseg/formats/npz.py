@@ -83,7 +83,7 @@ def _read(path: Path, name: str) -> Volume:
 
 def _array(path: Path, name: str) -> np.ndarray:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return np.asarray(archive[name])
     except _DAMAGED as error:
         raise ImageError(

@@ -98,7 +98,7 @@ def _read(place: Path) -> Measured | None:
     if not place.is_file():
         return None
     try:
-        with np.load(place, allow_pickle=False) as archive:
+        with place.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             document = json.loads(archive["document"].tobytes())
             return _measured(document, {name: archive[name] for name in archive.files})
     except _DAMAGED:

@@ -37,7 +37,10 @@ def document(survey: Survey) -> dict[str, Any]:
             {"severity": str(f.severity), "case": f.case, "cause": f.cause, "fix": f.fix}
             for f in survey.findings
         ],
-        "cases": {case.case: _case(case, survey) for case in survey.cases},
+        "cases": {
+            case.case: _case(case, survey)
+            for case in sorted(survey.cases, key=lambda case: case.case)
+        },
     }
 
 

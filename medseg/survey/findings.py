@@ -107,7 +107,7 @@ def duplicates(cases: Sequence[Measured], parts: Mapping[str, str]) -> list[Find
         if case.digest:
             same[case.digest].append(case.case)
     found = []
-    for names in same.values():
+    for names in map(sorted, same.values()):
         if len(names) > 1:
             told = {parts.get(name) for name in names}
             where = " and lie on both sides of the split" if len(told) > 1 else ""

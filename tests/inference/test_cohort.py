@@ -3,8 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medseg import task as tasks
 from medseg.errors import ImageError, UsageError
 from medseg.inference.cohort import Failure, Job, plan_jobs, run
+from tests.fake_data import FORMS
 
 
 @pytest.fixture
@@ -215,3 +217,39 @@ def test_a_scan_that_is_too_large_is_told_so(tmp_path):
 
     (failure,) = run([Job(tmp_path / "a.nii", tmp_path / "out")], work)
     assert "needs more memory than there is. Close other programs" in str(failure.error)
+
+
+def test_cases_of_a_data_set_are_called_as_there_and_written_in_its_values(tmp_path):
+    FORMS["brats_2023"](tmp_path / "data")
+    task = tasks.read("brats")
+    jobs = plan_jobs([tmp_path / "data"], tmp_path / "out", ".nii.gz", task)
+    assert [job.output.name for job in jobs][:1] == ["BraTS-GLI-00000-000_seg.nii.gz"]
+    assert len(jobs) == 4
+    assert len(jobs[0].case.images) == 4
+    assert jobs[0].task.labels["enhancing"].value == 3
+
+
+def test_a_single_case_of_a_data_set_may_go_into_a_file(tmp_path):
+    FORMS["brats_2021"](tmp_path / "data")
+    folder = next((tmp_path / "data").rglob("BraTS2021_00001"))
+    out = tmp_path / "mine.nii.gz"
+    (job,) = plan_jobs([folder], out, ".nii.gz", tasks.read("brats"))
+    assert (job.case.name, job.output) == ("BraTS2021_00001", out)
+
+
+def test_a_data_set_needs_a_folder_for_its_results(tmp_path):
+    FORMS["brats_2021"](tmp_path / "data")
+    for out in (None, tmp_path / "mine.nii.gz"):
+        with pytest.raises(UsageError, match="4 cases of BraTS 2021 need a folder"):
+            plan_jobs([tmp_path / "data"], out, ".nii.gz", tasks.read("brats"))
+
+
+def test_a_data_set_beside_loose_scans_is_planned_with_them(tmp_path, here, hippocampus_task):
+    FORMS["pairs"](tmp_path / "flat")
+    jobs = plan_jobs([tmp_path / "flat"], tmp_path / "out", ".nii.gz", hippocampus_task)
+    assert [job.case for job in jobs] == [None] * 4  # scans side by side stay loose scans
+    FORMS["acdc"](tmp_path / "acdc")
+    root = here("x/a.nii.gz")
+    inputs = [tmp_path / "acdc", root / "x" / "a.nii.gz"]
+    jobs = plan_jobs(inputs, tmp_path / "out", ".nii.gz", tasks.read("acdc"))
+    assert [job.case is None for job in jobs] == [False] * 12 + [True]

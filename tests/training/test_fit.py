@@ -26,6 +26,9 @@ class Listener:
     def on_case(self, stage, total):
         self.stages.append((stage, total))
 
+    def on_survey(self, survey):
+        self.survey = survey
+
     def on_plan(self, plan, split):
         self.plan, self.split = plan, split
 

@@ -35,7 +35,7 @@ def recognise(root: Path) -> DataSet | None:
     folders = sorted(path.parent for path in root.rglob(info_cfg.NAME))
     if not folders:
         return None
-    infos = info_cfg.read_all(root, [folder.name for folder in folders])
+    infos = info_cfg.read_all(root, sorted({folder.name for folder in folders}))
     cases = [
         _case(folder, frame)
         for folder in folders
@@ -53,6 +53,7 @@ def recognise(root: Path) -> DataSet | None:
         modalities=("mr",),
         numberings={"acdc": _VALUES},
         task="acdc",
+        spare=True,
         splits={
             "70-10-20": (
                 Part(_patients(_TRAINING), _patients(_TEST), validation=_patients(_VALIDATION)),
