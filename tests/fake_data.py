@@ -68,7 +68,7 @@ def brain(seed, shape=(32, 32, 24)):
     centre = rng.uniform(-1, 1, 3) * (3, 4, 1.5) + (5 * rng.choice([-1, 1]), 0, 0)
     for name, radius in (("oedema", 5.2), ("enhancing", 3.6), ("necrosis", 2.2)):
         tissue[ellipsoid(places, centre, radius * rng.uniform(0.9, 1.1, 3)) & (tissue != "")] = name
-    cavity = ellipsoid(places, centre + (0, 4, 0), (2.0, 2.0, 2.0)) & (tissue != "")
+    cavity = ellipsoid(places, centre + np.array((0, 4, 0)), (2.0, 2.0, 2.0)) & (tissue != "")
     images = np.zeros((4, *shape))
     for name, contrasts in _TISSUES.items():
         images[:, tissue == name] = np.array(contrasts)[:, None]

@@ -39,7 +39,7 @@ def train(small_settings, tmp_path):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_data_set_is_checked_trained_on_predicted_and_scored(form, train, tmp_path, capsys):
+def test_a_data_set_is_checked_trained_on_predicted_and_scored(form, train, tmp_path):
     data = tmp_path / "as downloaded"
     FORMS[form](data)
     assert run(["check", str(data), "-o", str(tmp_path / "check")]) == 0

@@ -53,7 +53,7 @@ def test_colours_differ(data):
 
 def test_regions_that_cannot_tell_labels_apart_are_refused(data):
     fields = {"numberings": {"": {2: "a", 7: "b"}}, "regions": {"both": (2, 7)}}
-    with pytest.raises(DataError, match="describes no task: .*cannot be told from"):
+    with pytest.raises(DataError, match=r"describes no task: .*cannot be told from"):
         draft(data(**fields))
 
 

@@ -113,9 +113,9 @@ def test_a_published_split_is_taken_by_its_name(two_each, published):
 
 
 def test_a_split_or_part_that_does_not_exist_is_refused(two_each, published):
-    with pytest.raises(UsageError, match="no split '5-5'. Choose one of 8-2, 7-1-2, turns, folds"):
+    with pytest.raises(UsageError, match=r"no split '5-5'. Choose one of 8-2, 7-1-2, turns, folds"):
         choose(two_each, published, name="5-5")
-    with pytest.raises(UsageError, match="has 1 part, so no fold 1.* --split folds"):
+    with pytest.raises(UsageError, match=r"has 1 part, so no fold 1.* --split folds"):
         choose(two_each, published, fold=1)
 
 

@@ -104,5 +104,5 @@ def test_a_numbering_is_chosen_by_its_name(hippocampus_task):
     }
     known = replace(data(ONE_FILE, ("MRI",)), numberings=numberings)
     assert match(known, hippocampus_task, "two").task.labels["anterior"].value == 2
-    with pytest.raises(UsageError, match="no numbering 'three'. Known are: one, two"):
+    with pytest.raises(UsageError, match=r"no numbering 'three'. Known are: one, two"):
         match(known, hippocampus_task, "three")

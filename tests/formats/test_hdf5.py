@@ -40,5 +40,5 @@ def test_what_is_no_such_file_is_refused(tmp_path):
     for arrays in ({}, {"image": np.zeros((2, 2))}):
         with h5py.File(tmp_path / "b.h5", "w") as file:
             file.update(arrays)
-        with pytest.raises(ImageError, match="'image'|has the shape"):
+        with pytest.raises(ImageError, match=r"'image'|has the shape"):
             hdf5.read(tmp_path / "b.h5")

@@ -68,7 +68,8 @@ def test_a_changed_file_task_or_mapping_is_measured_anew(case, counted, hippocam
     assert counted.times == 4
 
 
-def test_a_slice_that_changed_is_noticed(tmp_path, counted, hippocampus_task, case):
+@pytest.mark.usefixtures("case")
+def test_a_slice_that_changed_is_noticed(tmp_path, counted, hippocampus_task):
     for number in range(3):
         plane = np.arange(12.0).reshape(3, 4) + number
         np.savez(tmp_path / f"c_slice{number:03d}.npz", image=plane, label=np.ones((3, 4)))

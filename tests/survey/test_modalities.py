@@ -52,7 +52,9 @@ def pairs(made, intensities, phantom_task):
         channels = [channel(30, 1.0), channel(70, -1.0)]
         if n == 5:
             channels.reverse()
-        cases.append(made(f"case{n}", intensities=dict(zip(("first", "second"), channels))))
+        cases.append(
+            made(f"case{n}", intensities=dict(zip(("first", "second"), channels, strict=True)))
+        )
     healthy = {
         name: label.model_copy(update={"category": "SCT^123037004^Anatomical Structure"})
         for name, label in phantom_task.labels.items()

@@ -76,9 +76,9 @@ def test_a_file_that_a_case_lacks_is_named_as_it_should_be(recognised, tmp_path)
     assert missing in brats.recognise(tmp_path).cases[1].images
 
 
-def test_two_editions_side_by_side_are_refused(recognised, tmp_path):
+def test_two_editions_side_by_side_are_refused(recognised):
     recognised("brats_2021")
-    with pytest.raises(DataError, match="mixes the names of 2018 to 2021 .* Give the folder of"):
+    with pytest.raises(DataError, match=r"mixes the names of 2018 to 2021 .* Give the folder of"):
         recognised("brats_2023")
 
 

@@ -39,7 +39,7 @@ def fakes(tmp_path_factory):
 
 
 LAYOUT_OF = {
-    **{form: "folder" for form in ("folders", "case_folders", "pairs")},
+    **dict.fromkeys(("folders", "case_folders", "pairs"), "folder"),
     **{"nnunet": "nnunet", "table": "table", "decathlon_spleen": "decathlon"},
 }
 
