@@ -1,5 +1,6 @@
 """What a network costs: parameters, multiply-adds, and on this machine seconds and memory."""
 
+import math
 import multiprocessing
 import statistics
 import sys
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from medseg import networks
+from medseg.blocks.selective_scan import cpu as scan
 from medseg.shapes import Shape
 
 Work = Literal["prediction", "gradients", "training step"]
@@ -23,6 +25,19 @@ Work = Literal["prediction", "gradients", "training step"]
 REPEATS: Final = 3
 AS_MADE: Final = ("tiny", "published")
 """Sizes whose options stay as they are, whatever the patch."""
+
+
+def flops_of_scan(
+    u: Shape, _delta: Shape, rates: tuple[int, int], *_others: Any, **_out: Any
+) -> int:
+    """Count two operations for each multiply-add of a scan, given the shapes of its tensors.
+
+    Each state takes three at each step: it decays, the input enters, the output is read.
+    """
+    return 2 * 3 * math.prod(u) * rates[1]
+
+
+SCANS: Final = {scan.OPERATOR: flops_of_scan}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +87,8 @@ class Counted:
 
     Attributes:
         parameters: Of the network, auxiliary heads included.
-        multiply_adds: Of convolutions, matrix products and attention in a forward pass.
+        multiply_adds: Of convolutions, matrix products, attention and selective scans in a forward
+            pass.
     """
 
     parameters: int
@@ -102,7 +118,7 @@ def count(subject: Subject) -> Counted:
     device = torch.device("meta")
     with device:
         network = subject.build().eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=SCANS) as counter:
         network(subject.image(device))
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return Counted(parameters, counter.get_total_flops() // 2)

@@ -4,6 +4,7 @@ import pytest
 from torch import nn
 
 from medseg import costs, networks, registry
+from medseg.blocks.selective_scan import selective_scan
 from medseg.costs import Subject
 
 
@@ -23,6 +24,19 @@ def test_a_convolution_is_counted_as_by_hand(monkeypatch):
     counted = costs.count(Subject("swin_unetr", "tiny", 2, 3, (8, 10, 12)))
     assert counted.parameters == 2 * 3 * 27 + 3
     assert counted.multiply_adds == 8 * 10 * 12 * 2 * 3 * 27
+
+
+def test_a_scan_is_counted_as_by_hand(monkeypatch):
+    class Scanning(nn.Module):
+        def forward(self, image):
+            u = image.flatten(2)
+            shared = image.new_zeros(1, 1, 4, u.shape[2])
+            return selective_scan(u, u, image.new_zeros(2, 4), shared, shared)
+
+    monkeypatch.setattr(costs.networks, "build", lambda *_, **__: Scanning())
+    counted = costs.count(Subject("swin_umamba", "tiny", 2, 3, (8, 10, 12)))
+    # channels, steps, states, and three for each: decay, input, output
+    assert counted.multiply_adds == 2 * (8 * 10 * 12) * 4 * 3
 
 
 @pytest.mark.parametrize("name", registry.names(networks))

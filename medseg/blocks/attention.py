@@ -69,7 +69,9 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, bias: Tensor, windows: Windows) -> Tensor:
         ctx.windows = windows
-        output = _attend(qkv, bias, windows)
+        # A bias that asks for a gradient, though none is recorded here, keeps torch from its fused
+        # kernel.
+        output = _attend(qkv.detach(), bias.detach(), windows)
         ctx.save_for_backward(qkv, bias, output)
         return output
 

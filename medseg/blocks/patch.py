@@ -5,6 +5,7 @@ Differs from the reference code: three dimensions, any stride along each axis.
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -110,3 +111,25 @@ def per_axis(value: int | Sequence[int]) -> tuple[int, int, int]:
     """Repeat one number for each axis; three stay as they are."""
     i, j, k = (value,) * 3 if isinstance(value, int) else value
     return i, j, k
+
+
+def product(*strides: Stride) -> Stride:
+    """Multiply strides along each axis."""
+    i, j, k = (math.prod(along) for along in zip(*strides, strict=True))
+    return i, j, k
+
+
+def halvings(patch: Stride) -> list[Stride]:
+    """Divide a patch into strides of at most 2, finest first; a short axis is halved late.
+
+    Raises:
+        ValueError: It is not a power of 2 along each axis.
+    """
+    if any(p < 1 or p & (p - 1) for p in patch) or max(patch) == 1:
+        raise ValueError(
+            f"patch_embedding must be powers of 2 with one above 1, such as (1, 4, 4), got {patch}"
+        )
+    times = [p.bit_length() - 1 for p in patch]
+    most = max(times)
+    i, j, k = ([2 if most - n <= t else 1 for n in range(most)] for t in times)
+    return list(zip(i, j, k, strict=True))

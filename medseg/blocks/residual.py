@@ -21,7 +21,8 @@ from medseg.blocks.normalization import add_activate_, normalize_activate_
 Features = Float[Tensor, "batch features i j k"]
 Convolved = Float[Tensor, "batch out i j k"]
 Upsampled = Float[Tensor, "batch out fine_i fine_j fine_k"]
-Kernel = Float[Tensor, "out features w w w"]
+Kernel = Float[Tensor, "out features p q r"]
+Bias = Float[Tensor, " out"]
 Stride = tuple[int, int, int]
 
 FEW = 4
@@ -42,7 +43,7 @@ class Convolution(nn.Module):
     """The weights of a convolution; the blocks below decide how they are applied."""
 
     def __init__(
-        self, in_features: int, out_features: int, *, kernel: int, bias: bool = False
+        self, in_features: int, out_features: int, *, kernel: int | Stride, bias: bool = False
     ) -> None:
         super().__init__()
         self.conv = nn.Conv3d(in_features, out_features, kernel, bias=bias)
@@ -69,10 +70,10 @@ class Upsampling(nn.Module):
 class ResidualBlock(nn.Module):
     """Two convolutions beside a shortcut, which is a 1x1x1 convolution where features change."""
 
-    def __init__(self, in_features: int, out_features: int) -> None:
+    def __init__(self, in_features: int, out_features: int, *, kernel: int | Stride = 3) -> None:
         super().__init__()
-        self.conv1 = Convolution(in_features, out_features, kernel=3)
-        self.conv2 = Convolution(out_features, out_features, kernel=3)
+        self.conv1 = Convolution(in_features, out_features, kernel=kernel)
+        self.conv2 = Convolution(out_features, out_features, kernel=kernel)
         self.projects = in_features != out_features
         if self.projects:
             self.conv3 = Convolution(in_features, out_features, kernel=1)
@@ -90,9 +91,9 @@ class ResidualBlock(nn.Module):
 class ResidualUnit(nn.Module):
     """A residual block under the name its weights have in Swin UNETR."""
 
-    def __init__(self, in_features: int, out_features: int) -> None:
+    def __init__(self, in_features: int, out_features: int, *, kernel: int | Stride = 3) -> None:
         super().__init__()
-        self.layer = ResidualBlock(in_features, out_features)
+        self.layer = ResidualBlock(in_features, out_features, kernel=kernel)
 
     def forward(self, x: Features) -> Convolved:
         """Transform the features."""
@@ -103,11 +104,13 @@ class ResidualUnit(nn.Module):
 class UpBlock(nn.Module):
     """Refine a coarse grid, join the skip connection, and mix both in a residual block."""
 
-    def __init__(self, in_features: int, out_features: int, *, stride: Stride) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, *, stride: Stride, kernel: int | Stride = 3
+    ) -> None:
         super().__init__()
         self.stride = stride
         self.transp_conv = Upsampling(in_features, out_features, stride=stride)
-        self.conv_block = ResidualBlock(2 * out_features, out_features)
+        self.conv_block = ResidualBlock(2 * out_features, out_features, kernel=kernel)
 
     def forward(
         self,
@@ -139,31 +142,35 @@ class UpBlock(nn.Module):
             return False
         many, few = self.transp_conv.conv.weight.shape[:2]
         voxels = low.numel() // many
-        kernel = math.prod(s + 2 for s in self.stride)
-        apart = voxels * math.prod(self.stride) * few * (few * 27 + many)
-        return many * few * kernel * (voxels + 27 * few) < apart
+        widths = self.conv_block.conv1.conv.weight.shape[2:]
+        weights = math.prod(widths)
+        kernel = math.prod(s + w - 1 for s, w in zip(self.stride, widths, strict=True))
+        apart = voxels * math.prod(self.stride) * few * (few * weights + many)
+        return many * few * kernel * (voxels + weights * few) < apart
 
 
 def upsample_convolve(
     low: Float[Tensor, "batch many i j k"],
     upsample: Float[Tensor, "many middle p q r"],
-    weight: Float[Tensor, "out middle w w w"],
+    weight: Float[Tensor, "out middle u v w"],
     stride: Stride,
 ) -> Upsampled:
     """Convolve an upsampled grid unbuilt: both steps make one transposed convolution."""
-    w = weight.shape[-1]
+    widths = weight.shape[2:]
     # Tensors without values, which count operations, know no autocast.
     exact = nullcontext() if low.is_meta else torch.autocast(low.device.type, enabled=False)
     with exact:
-        kernel = functional.conv3d(upsample, weight, padding=w - 1)
-    result = functional.conv_transpose3d(low, kernel, stride=stride, padding=w // 2)
+        kernel = functional.conv3d(upsample, weight, padding=[w - 1 for w in widths])
+    half = [w // 2 for w in widths]
+    result = functional.conv_transpose3d(low, kernel, stride=stride, padding=half)
     return result.contiguous(memory_format=torch.channels_last_3d)
 
 
-def convolve(x: Features, weight: Kernel) -> Convolved:
-    """Convolve on the same grid, zero outside."""
-    if weight.shape[-1] == 1:
-        return functional.linear(x.permute(0, 2, 3, 4, 1), weight.flatten(1)).permute(0, 4, 1, 2, 3)
+def convolve(x: Features, weight: Kernel, bias: Bias | None = None) -> Convolved:
+    """Convolve on the same grid, zero outside; along each axis the kernel is odd."""
+    if weight.shape[2:].numel() == 1:
+        tokens = functional.linear(x.permute(0, 2, 3, 4, 1), weight.flatten(1), bias)
+        return tokens.permute(0, 4, 1, 2, 3)
     lacking = FEW - x.shape[1]
     if lacking > 0 and x.device.type == "cpu":
         x = functional.pad(x, (0, 0, 0, 0, 0, 0, 0, lacking))
@@ -172,7 +179,7 @@ def convolve(x: Features, weight: Kernel) -> Convolved:
     if alone:
         x = functional.pad(x, (0, 0, 0, 0, 0, 0, 0, 0, 0, 1))
     x = x.contiguous(memory_format=torch.channels_last_3d)
-    result = _convolve_3d(x, weight)
+    result = _convolve_3d(x, weight, bias)
     if alone:
         result = result[:1].clone()
     # Small grids come back in another layout.
@@ -187,22 +194,25 @@ def meets_slow_kernel(x: Features) -> bool:
     return features * i * j <= SMALL and i * j * k >= WORTH
 
 
-def _convolve_3d(x: Features, weight: Kernel) -> Convolved:
-    padding = weight.shape[-1] // 2
+def _convolve_3d(x: Features, weight: Kernel, bias: Bias | None) -> Convolved:
+    padding = [width // 2 for width in weight.shape[2:]]
     narrow = x.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")
     if narrow and x.device.type == "cpu" and x.shape[2:].numel() <= TINY_GRID:
         # On grids of 2x2x2 the bfloat16 gradient of the weights holds uninitialised memory on
         # CPUs (seen with torch 2.14.1), so that training ends in NaN; float32 costs nothing there.
         with torch.autocast("cpu", enabled=False):
-            result = functional.conv3d(x.float(), weight.float(), padding=padding)
+            wide = None if bias is None else bias.float()
+            result = functional.conv3d(x.float(), weight.float(), wide, padding=padding)
         return result.to(torch.bfloat16)
-    return functional.conv3d(x, weight, padding=padding)
+    return functional.conv3d(x, weight, bias, padding=padding)
 
 
-def join(parts: Sequence[Float[Tensor, "batch _ i j k"]], weight: Kernel) -> Convolved:
+def join(
+    parts: Sequence[Float[Tensor, "batch _ i j k"]], weight: Kernel, bias: Bias | None = None
+) -> Convolved:
     """Convolve the concatenation of `parts` without building it."""
-    pieces = torch.split(weight, [part.shape[1] for part in parts], dim=1)
-    result, *others = map(convolve, parts, pieces)
-    for other in others:
-        result = result.add_(other)
+    first, *pieces = torch.split(weight, [part.shape[1] for part in parts], dim=1)
+    result = convolve(parts[0], first, bias)
+    for part, piece in zip(parts[1:], pieces, strict=True):
+        result = result.add_(convolve(part, piece))
     return result

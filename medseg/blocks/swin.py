@@ -75,8 +75,14 @@ class SwinBlock(AttentionBlock):
         clipped_bias: ClippedBias,
         drop_path: float,
         dropout: float,
+        mask_filling: bool = False,
     ) -> None:
         attention = WindowAttention(
-            features, heads=heads, window=window, shift=shift, clipped_bias=clipped_bias
+            features,
+            heads=heads,
+            window=window,
+            shift=shift,
+            clipped_bias=clipped_bias,
+            mask_filling=mask_filling,
         )
         super().__init__(features, attention, drop_path=drop_path, dropout=dropout)

@@ -16,20 +16,37 @@ from medseg.blocks.inflation import resized_table
 from medseg.blocks.windows import Grid, cut, partition, reverse
 
 Tokens = Float[Tensor, "batch i j k features"]
-ClippedBias = Literal["monai", "geometric"]
+ClippedBias = Literal["monai", "geometric", "unclipped"]
 
 
 class WindowAttention(nn.Module):
-    """Multi-head attention within windows."""
+    """Multi-head attention within windows.
+
+    What becomes of a window that is larger than the grid:
+
+    - `monai`: it is clipped, and takes the first entries of the whole window's table of biases.
+    - `geometric`: it is clipped, and takes the entries of the same offsets.
+    - `unclipped`: the grid is filled with zeros up to a whole window, and shifted in it.
+
+    With `mask_filling`, no token sees the zeros that a grid is filled up with to whole windows.
+    """
 
     def __init__(
-        self, features: int, *, heads: int, window: Grid, shift: Grid, clipped_bias: ClippedBias
+        self,
+        features: int,
+        *,
+        heads: int,
+        window: Grid,
+        shift: Grid,
+        clipped_bias: ClippedBias,
+        mask_filling: bool = False,
     ) -> None:
         super().__init__()
         self.heads = heads
         self.window = window
         self.shift = shift
         self.clipped_bias = clipped_bias
+        self.mask_filling = mask_filling
         entries = math.prod(2 * w - 1 for w in window)
         self.relative_position_bias_table = nn.Parameter(torch.empty(entries, heads))
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
@@ -41,7 +58,15 @@ class WindowAttention(nn.Module):
     def forward(self, tokens: Tokens) -> Tokens:
         """Let every token attend to its window."""
         batch, i, j, k, _ = tokens.shape
-        windows = cut(batch, (i, j, k), self.window, self.shift, tokens.device)
+        windows = cut(
+            batch,
+            (i, j, k),
+            self.window,
+            self.shift,
+            tokens.device,
+            clip=self.clipped_bias != "unclipped",
+            mask_filling=self.mask_filling,
+        )
         slots = self.qkv(partition(tokens.flatten(0, 3), windows))
         qkv = rearrange(slots, "(w n) (t h d) -> w n t h d", n=windows.tokens, t=3, h=self.heads)
         mixed = rearrange(attend(qkv, self.bias(windows.size), windows), "w n h d -> (w n) (h d)")

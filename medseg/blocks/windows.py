@@ -50,24 +50,46 @@ class Windows:
         return math.prod(self.size)
 
 
-def cut(batch: int, grid: Grid, window: Grid, shift: Grid, device: torch.device) -> Windows:
+def cut(
+    batch: int,
+    grid: Grid,
+    window: Grid,
+    shift: Grid,
+    device: torch.device,
+    *,
+    clip: bool = True,
+    mask_filling: bool = False,
+) -> Windows:
     """Cut grids into windows; along an axis that fits into one window nothing is shifted.
 
     A grid that the windows do not divide is filled up at its end, and shifted after that,
-    cyclically.
+    cyclically. Without `clip`, this holds for a grid smaller than a window as well. With
+    `mask_filling`, no token sees what the grid is filled up with.
     """
-    return _cut(batch, grid, window, shift, device)
+    return _cut(batch, grid, window, shift, device, clip, mask_filling)
 
 
 @functools.lru_cache(maxsize=64)
-def _cut(batch: int, grid: Grid, window: Grid, shift: Grid, device: torch.device) -> Windows:
+def _cut(
+    batch: int,
+    grid: Grid,
+    window: Grid,
+    shift: Grid,
+    device: torch.device,
+    clip: bool,  # noqa: FBT001 - what is kept is found by position
+    mask_filling: bool,  # noqa: FBT001
+) -> Windows:
     """Compute what `cut` returns."""
     with torch.inference_mode(mode=False):  # what is kept may be used in training later
-        size = _each(min, grid, window)
-        shift = _each(lambda n, w, s: s if n > w else 0, grid, window, shift)
+        size = _each(min, grid, window) if clip else window
+        shift = _each(lambda n, w, s: s if n > w or not clip else 0, grid, window, shift)
         counts = _each(lambda n, w: -(-n // w), grid, size)
         tokens = _tokens_by_window(batch, grid, size, shift, counts)
-        order, groups = _groups(size, shift, counts, device)
+        regions = [
+            _regions(n, w, s, count, mask_filling=mask_filling)
+            for n, w, s, count in zip(grid, size, shift, counts, strict=True)
+        ]
+        order, groups = _groups(regions, device)
         return layout(size, tokens[:, order], groups, device)
 
 
@@ -114,34 +136,45 @@ def _tokens_by_window(
     return cells.reshape(batch, a * b * c, p * q * r)
 
 
+def _regions(
+    length: int, size: int, shift: int, count: int, *, mask_filling: bool
+) -> Int64[Tensor, "windows slots"]:
+    """Number the regions of each window along one axis: 1 behind the end of the grid, else 0.
+
+    What the grid is filled up with is a region of its own, -1, if it is to be masked.
+    """
+    regions = torch.zeros(count, size, dtype=torch.int64)
+    regions[-1, size - shift :] = 1
+    if mask_filling:
+        places = (torch.arange(count * size) + shift) % (count * size)
+        regions[(places >= length).view(count, size)] = -1
+    return regions
+
+
 def _groups(
-    size: Grid, shift: Grid, counts: Grid, device: torch.device
+    regions: list[Int64[Tensor, "_ _"]], device: torch.device
 ) -> tuple[Int64[Tensor, " windows"], list[Group]]:
-    """Order the windows by the axes along which they hold both ends of the grid."""
-    last = [(torch.arange(n) == n - 1) & (s > 0) for n, s in zip(counts, shift, strict=True)]
-    wraps = torch.stack(torch.meshgrid(*last, indexing="ij"), dim=-1).view(-1, 3)
+    """Order the windows by the regions that they hold along each axis."""
+    kinds = [torch.unique(along, dim=0, return_inverse=True) for along in regions]
+    of_window = torch.stack(torch.meshgrid(*(kind for _, kind in kinds), indexing="ij"), dim=-1)
     order: list[Tensor] = []
     groups: list[Group] = []
-    for kind in itertools.product([False, True], repeat=3):
-        members = (wraps == torch.tensor(kind)).all(dim=1).nonzero().flatten()
-        if len(members):
-            start = groups[-1].stop if groups else 0
-            groups.append(Group(start, start + len(members), _separate(size, shift, kind, device)))
-            order.append(members)
+    for kind in itertools.product(*(range(len(rows)) for rows, _ in kinds)):
+        members = (of_window.view(-1, 3) == torch.tensor(kind)).all(dim=1).nonzero().flatten()
+        start = groups[-1].stop if groups else 0
+        separate = _separate([rows[n] for (rows, _), n in zip(kinds, kind, strict=True)])
+        if separate is not None:
+            separate = separate.to(device)
+        groups.append(Group(start, start + len(members), separate))
+        order.append(members)
     return torch.cat(order), groups
 
 
-def _separate(
-    size: Grid, shift: Grid, wraps: tuple[bool, ...], device: torch.device
-) -> Bool[Tensor, "tokens tokens"] | None:
-    """Tell apart the tokens of a window that come from opposite ends of the grid."""
-    if not any(wraps):
-        return None
-    ends = [
-        (torch.arange(w) >= w - s) & wrap for w, s, wrap in zip(size, shift, wraps, strict=True)
-    ]
-    region = torch.stack(torch.meshgrid(*ends, indexing="ij"), dim=-1).view(-1, 3)
-    return (region[:, None] != region[None]).any(dim=-1).to(device)
+def _separate(regions: list[Int64[Tensor, " _"]]) -> Bool[Tensor, "tokens tokens"] | None:
+    """Tell apart the tokens of a window that are in different regions along any axis."""
+    region = torch.stack(torch.meshgrid(*regions, indexing="ij"), dim=-1).view(-1, 3)
+    apart = (region[:, None] != region[None]).any(dim=-1)
+    return apart if apart.any() else None
 
 
 def _each(function: Callable[..., int], *axes: Grid) -> Grid:

@@ -79,7 +79,7 @@ def fitted(name: str, patch: tuple[int, int, int]) -> dict[str, Any]:
     return dict(suit(patch)) if suit is not None else {}
 
 
-def load_published(network: nn.Module, state: Mapping[str, Tensor]) -> Report:
+def load_published(network: nn.Module, state: Mapping[str, Any]) -> Report:
     """Fill `network` with weights that others published, under the names they gave them.
 
     Args:

@@ -10,17 +10,15 @@ are neither concatenated nor brought out of the channels-last layout.
 import itertools
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
+from medseg.blocks.head import Head
 from medseg.blocks.patch import Merging, PatchEmbedding, PatchMerging, Stride, per_axis
-from medseg.blocks.residual import Convolution, Features, ResidualUnit, UpBlock
-from medseg.blocks.swin import SwinBlock, Tokens
+from medseg.blocks.residual import ResidualUnit, UpBlock
+from medseg.blocks.swin_stage import StageOptions, SwinStage, check_heads, check_stages
 from medseg.blocks.window_attention import ClippedBias
 from medseg.weights import Source
 
@@ -28,56 +26,6 @@ Embedded = Callable[[Tensor], Tensor]
 """A hook that may replace the tokens of the patch embedding, as masked pre-training does."""
 
 STAGES = 4
-
-
-@dataclass(frozen=True, slots=True)
-class StageOptions:
-    """What all stages of the encoder share."""
-
-    window: tuple[int, int, int]
-    merging: Merging
-    clipped_bias: ClippedBias
-    dropout: float
-    checkpointing: bool
-
-
-class Stage(nn.Module):
-    """Blocks of attention in windows, every other one shifted, then the merging of neighbours."""
-
-    def __init__(
-        self,
-        features: int,
-        *,
-        heads: int,
-        stride: Stride,
-        drop_path: Sequence[float],
-        options: StageOptions,
-    ) -> None:
-        super().__init__()
-        i, j, k = options.window
-        self.checkpointing = options.checkpointing
-        self.blocks = nn.ModuleList(
-            SwinBlock(
-                features,
-                heads=heads,
-                window=options.window,
-                shift=(i // 2, j // 2, k // 2) if number % 2 else (0, 0, 0),
-                clipped_bias=options.clipped_bias,
-                drop_path=probability,
-                dropout=options.dropout,
-            )
-            for number, probability in enumerate(drop_path)
-        )
-        self.downsample = PatchMerging(features, stride=stride, order=options.merging)
-
-    def forward(self, tokens: Tokens) -> Float[Tensor, "batch less_i less_j less_k more"]:
-        """Transform the tokens, then merge them."""
-        for block in self.blocks:
-            if self.checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, use_reentrant=False)
-            else:
-                tokens = block(tokens)
-        return self.downsample(tokens)
 
 
 class SwinTransformer(nn.Module):
@@ -102,7 +50,7 @@ class SwinTransformer(nn.Module):
         blocks = sum(depths)
         rates = iter([drop_path * n / max(1, blocks - 1) for n in range(blocks)])
         for n in range(STAGES):
-            stage = Stage(
+            stage = SwinStage(
                 features * 2**n,
                 heads=heads[n],
                 stride=strides[n + 1],
@@ -128,25 +76,9 @@ class SwinTransformer(nn.Module):
             if self.use_v2:
                 unit = self.get_submodule(f"layers{n}c.0")
                 tokens = unit(tokens.permute(0, 4, 1, 2, 3)).permute(0, 2, 3, 4, 1)
-            tokens = self.get_submodule(f"layers{n}.0")(tokens)
+            _, tokens = self.get_submodule(f"layers{n}.0")(tokens)
             scales.append(tokens)
         return [functional.layer_norm(t, t.shape[-1:]).permute(0, 4, 1, 2, 3) for t in scales]
-
-
-class Head(nn.Module):
-    """One logit for each output, from the features of a voxel."""
-
-    def __init__(self, features: int, out_channels: int) -> None:
-        super().__init__()
-        self.conv = Convolution(features, out_channels, kernel=1, bias=True)
-
-    def forward(self, x: Features) -> Float[Tensor, "batch outputs i j k"]:
-        """Map each voxel; the logits lie channel by channel, as losses and files want them."""
-        weight, bias = self.conv.conv.weight.flatten(1), self.conv.conv.bias
-        logits = weight.expand(len(x), -1, -1) @ x.flatten(2)
-        if bias is not None:
-            logits = logits.add_(bias.to(logits.dtype)[:, None])
-        return logits.view(*logits.shape[:2], *x.shape[2:])
 
 
 class SwinUNETR(nn.Module):
@@ -204,7 +136,8 @@ class SwinUNETR(nn.Module):
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        check(features, depths, heads, strides)
+        check_stages(STAGES, depths=depths, heads=heads, strides=strides)
+        check_heads(features, heads)
         f = features
         steps = [per_axis(patch_embedding), *map(per_axis, strides)]
         self.swinViT = SwinTransformer(
@@ -252,30 +185,6 @@ class SwinUNETR(nn.Module):
         x = self.decoder3(x, self.encoder3(h1))
         x = self.decoder2(x, self.encoder2(h0))
         return self.out(self.decoder1(x, self.encoder1(image))).contiguous()
-
-
-def check(
-    features: int,
-    depths: Sequence[int],
-    heads: Sequence[int],
-    strides: Sequence[int | Sequence[int]],
-) -> None:
-    """Refuse options that make no network.
-
-    Raises:
-        ValueError: Some do not.
-    """
-    if not len(depths) == len(heads) == len(strides) == STAGES:
-        raise ValueError(
-            f"depths, heads and strides need {STAGES} entries, one for each stage, "
-            f"got {len(depths)}, {len(heads)} and {len(strides)}"
-        )
-    for stage, count in enumerate(heads):
-        if features * 2**stage % count:
-            raise ValueError(
-                f"{count} heads do not divide the {features * 2**stage} features of stage "
-                f"{stage + 1}; choose features and heads that do, such as 24 and (3, 6, 12, 24)"
-            )
 
 
 Network = SwinUNETR

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from medseg.blocks.patch import PatchEmbedding, PatchMerging, neighbours
+from medseg.blocks.patch import PatchEmbedding, PatchMerging, halvings, neighbours, product
 
 
 def test_an_embedding_is_a_convolution_as_wide_as_its_stride():
@@ -37,3 +37,29 @@ def test_merging_fills_an_odd_grid_with_zeros():
     filled = functional.pad(tokens, (0, 0, 0, 1, 0, 0, 0, 1))
     assert merging(tokens).shape == (1, 2, 2, 3, 6)
     torch.testing.assert_close(merging(tokens), merging(filled))
+
+
+def test_embedded_tokens_may_be_normalised():
+    embedding = PatchEmbedding(1, 6, stride=(2, 2, 2), normalized=True)
+    tokens = embedding(torch.randn(1, 1, 4, 4, 4))
+    torch.testing.assert_close(tokens.mean(-1), torch.zeros(1, 2, 2, 2), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("patch", "expected"),
+    [
+        ((4, 4, 4), [(2, 2, 2), (2, 2, 2)]),
+        ((1, 4, 4), [(1, 2, 2), (1, 2, 2)]),
+        ((2, 4, 4), [(1, 2, 2), (2, 2, 2)]),
+        ((2, 1, 8), [(1, 1, 2), (1, 1, 2), (2, 1, 2)]),
+    ],
+)
+def test_a_patch_is_halved_time_and_again_its_short_axes_last(patch, expected):
+    assert halvings(patch) == expected
+    assert product(*expected) == patch
+
+
+@pytest.mark.parametrize("patch", [(3, 4, 4), (1, 1, 1), (0, 2, 2)])
+def test_only_powers_of_two_are_halved(patch):
+    with pytest.raises(ValueError, match="must be powers of 2"):
+        halvings(patch)

@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 import torch
 
 from medseg.blocks.window_attention import WindowAttention, relative_positions
@@ -55,3 +56,30 @@ def test_tokens_of_other_windows_have_no_influence():
     before, after = module(tokens), module(changed)
     assert torch.equal(before[:, :2], after[:, :2])
     assert not torch.equal(before[:, 2:], after[:, 2:])
+
+
+def test_a_grid_may_be_filled_up_to_a_window_larger_than_itself():
+    # The same tokens on a grid as large as the window, with the zeros written out.
+    torch.manual_seed(0)
+    module = attention((2, 4, 3), "unclipped")
+    tokens = torch.randn(1, 2, 3, 2, 4)
+    whole = torch.zeros(1, 2, 4, 3, 4)
+    whole[:, :, :3, :2] = tokens
+    torch.testing.assert_close(module(tokens), module(whole)[:, :, :3, :2])
+
+
+@pytest.mark.parametrize("length", [1, 5, 7])
+def test_tokens_do_not_see_a_filling_that_is_masked(length):
+    torch.manual_seed(0)
+    module = WindowAttention(
+        4,
+        heads=2,
+        window=(3, 1, 1),
+        shift=(0, 0, 0),
+        clipped_bias="geometric",
+        mask_filling=True,
+    )
+    torch.nn.init.normal_(module.qkv.bias, std=5.0)  # what a zero is mapped to
+    tokens = torch.randn(2, length, 1, 1, 4)
+    alone = [module(part) for part in tokens.split(3, dim=1)]
+    torch.testing.assert_close(module(tokens), torch.cat(alone, dim=1))

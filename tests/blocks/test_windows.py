@@ -62,3 +62,34 @@ def test_masks_are_those_of_regions_painted_on_the_grid(grid):
             for a, b in itertools.combinations(filled[w].nonzero().flatten().tolist(), 2):
                 apart = region[int(source[w, a])] != region[int(source[w, b])]
                 assert (group.separate is not None and bool(group.separate[a, b])) == apart
+
+
+def test_a_window_may_be_larger_than_the_grid():
+    # 2 tokens, filled up to 4 and shifted by 2, are - - 0 1.
+    windows = cut(1, (2, 1, 1), (4, 1, 1), (2, 0, 0), CPU, clip=False)
+    assert windows.size == (4, 1, 1)
+    slots = partition(torch.arange(1.0, 3.0)[:, None], windows)
+    assert slots.flatten().tolist() == [0, 0, 1, 2]
+    (group,) = windows.groups
+    assert group.separate[0].tolist() == [False, False, True, True]
+
+
+def test_the_filling_may_be_a_region_of_its_own():
+    # Windows of 4 on 5 tokens, filled up to 8 and shifted by 2, hold 2 3 4 - and - - 0 1.
+    windows = cut(1, (5, 1, 1), (4, 4, 4), (2, 2, 2), CPU, mask_filling=True)
+    slots = partition(torch.arange(1.0, 6.0)[:, None], windows).view(-1, 4)
+    for group in windows.groups:
+        for tokens in slots[group.start : group.stop]:
+            filled = tokens > 0
+            assert torch.equal(group.separate, filled[:, None] != filled[None])
+    assert sorted(slots.tolist()) == [[0, 0, 1, 2], [3, 4, 5, 0]]
+
+
+def test_where_nothing_is_filled_up_nothing_more_is_masked():
+    masked, plain = (
+        cut(2, (4, 6, 2), (2, 3, 2), (1, 1, 1), CPU, mask_filling=mask) for mask in (True, False)
+    )
+    assert torch.equal(masked.source, plain.source)
+    for a, b in zip(masked.groups, plain.groups, strict=True):
+        assert (a.start, a.stop) == (b.start, b.stop)
+        assert a.separate is b.separate is None or torch.equal(a.separate, b.separate)

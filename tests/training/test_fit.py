@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from medseg import bundle as bundles
+from medseg import networks, registry
 from medseg.errors import DataError, UsageError
 from medseg.training.fit import fit, resume
 from medseg.training.run_folder import RunFolder, read_metrics, start
@@ -274,3 +275,21 @@ def test_weights_that_are_not_there_are_missed_before_the_data_are_read(make_req
     request = replace(make_request(data="/nowhere"), init="/no/weights.pt")
     with pytest.raises(UsageError, match="weights"):
         fit(request, folder, Listener())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", registry.names(networks))
+def test_every_network_trains_and_leaves_a_model_that_predicts(make_request, folder, name):
+    settings = (
+        "network.options={size: tiny}",
+        "patch=[16,24,16]",
+        "training.steps_per_epoch=2",
+        "training.batch=1",
+        "training.validation_cases=1",
+    )
+    request = replace(make_request(epochs=1), network=name, settings=settings)
+    outcome = fit(request, folder, Listener())
+    assert outcome.finished
+    network = bundles.read(folder.path).build_network()
+    with torch.no_grad():
+        assert network(torch.zeros(1, 2, 20, 17, 16)).shape == (1, 3, 20, 17, 16)

@@ -1,0 +1,153 @@
+"""Selective scan: the recurrence of Mamba, by the fastest backend that is there.
+
+    h_t = exp(Δ_t A) ⊙ h_{t-1} + Δ_t u_t B_t        Δ = softplus(delta + delta_bias)
+    y_t = C_t · h_t + D u_t
+
+Source: Gu & Dao 2023, Mamba, section 3.2, https://arxiv.org/abs/2312.00752
+
+A module or package here is a backend, found by its name. It defines `obstacle(u)` and `scan`, which
+is differentiable in every tensor and computes in float32 or better whatever it is given.
+"""
+
+import sys
+from typing import Protocol, cast, runtime_checkable
+
+from torch import Tensor
+
+from medseg import registry
+
+PREFERENCE = ("mamba_ssm", "triton", "cpu", "reference")
+"""What `auto` tries, in this order; the last can always."""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """What a backend's module offers."""
+
+    def obstacle(self, u: Tensor) -> str | None:
+        """Say why tensors like `u` cannot be scanned here and what to do; None if they can."""
+
+    def scan(
+        self,
+        u: Tensor,
+        delta: Tensor,
+        A: Tensor,
+        B: Tensor,
+        C: Tensor,
+        D: Tensor | None,
+        delta_bias: Tensor | None,
+        *,
+        delta_softplus: bool,
+    ) -> Tensor:
+        """Scan tensors whose shapes have been checked."""
+
+
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    *,
+    delta_softplus: bool = True,
+    backend: str = "auto",
+) -> Tensor:
+    """Scan sequences with a state that chooses what it keeps.
+
+    Args:
+        u: Input, (batch, channels, length).
+        delta: Step before softplus, (batch, channels, length).
+        A: Rate of change of each state, (channels, states); negative, or the states explode.
+        B: What enters the states, (batch, groups, states, length); the channels are split into
+            `groups` equal runs that share it.
+        C: What leaves them, (batch, groups, states, length).
+        D: Weight of the input beside the states, (channels,).
+        delta_bias: Added to `delta`, (channels,).
+        delta_softplus: Whether the step is softplus of `delta`, the identity above 20, or `delta`.
+        backend: A name, or `auto` for the first of `PREFERENCE` that can.
+
+    Returns:
+        (batch, channels, length), of the type of `u`.
+
+    Raises:
+        ValueError: The shapes or devices do not fit, there is no such backend, or it cannot scan
+            these tensors; the message says what to do.
+    """
+    _check_shapes(u, delta, A, B, C, D, delta_bias)
+    _check_kinds(u, delta, A, B, C, D, delta_bias)
+    chosen = _first(u) if backend == "auto" else _named(backend, u)
+    return chosen.scan(u, delta, A, B, C, D, delta_bias, delta_softplus=delta_softplus)
+
+
+def names() -> list[str]:
+    """Return the names of the backends, sorted."""
+    return registry.names(sys.modules[__name__])
+
+
+def load(name: str) -> Backend:
+    """Return the backend called `name`.
+
+    Raises:
+        ValueError: There is no such backend; the message lists those there are.
+    """
+    return cast(Backend, registry.load(sys.modules[__name__], name))
+
+
+def _first(u: Tensor) -> Backend:
+    """Return the preferred backend among those that can scan tensors like `u`."""
+    return next(b for b in map(load, PREFERENCE) if b.obstacle(u) is None)
+
+
+def _named(name: str, u: Tensor) -> Backend:
+    """Return the backend called `name`, if it can scan tensors like `u`."""
+    backend = load(name)
+    obstacle = backend.obstacle(u)
+    if obstacle is not None:
+        raise ValueError(f"backend {name!r} cannot be used: {obstacle}")
+    return backend
+
+
+def _check_shapes(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+) -> None:
+    """Refuse shapes that do not fit together."""
+    if u.ndim != 3 or 0 in u.shape:
+        raise ValueError(f"u must be (batch, channels, length), none 0; it is {_shape(u)}")
+    batch, channels, length = u.shape
+    if A.ndim != 2 or len(A) != channels or A.shape[1] == 0:
+        raise ValueError(f"A must be (channels, states) with {channels} channels, not {_shape(A)}")
+    if B.ndim != 4 or B.shape[1] == 0 or channels % B.shape[1]:
+        raise ValueError(
+            "B must be (batch, groups, states, length), where the groups divide the "
+            f"{channels} channels; it is {_shape(B)}"
+        )
+    shared = (batch, B.shape[1], A.shape[1], length)
+    expected = [("delta", delta, (batch, channels, length)), ("B", B, shared), ("C", C, shared)]
+    expected += [
+        (n, t, (channels,)) for n, t in (("D", D), ("delta_bias", delta_bias)) if t is not None
+    ]
+    for name, tensor, shape in expected:
+        if tuple(tensor.shape) != shape:
+            raise ValueError(f"{name} must be {shape} to fit u and A, not {_shape(tensor)}")
+
+
+def _check_kinds(u: Tensor, *others: Tensor | None) -> None:
+    """Refuse integers, complex numbers and a mixture of devices."""
+    for tensor in (u, *others):
+        if tensor is not None and not tensor.is_floating_point():
+            raise ValueError(f"the scan takes real floating-point tensors, not {tensor.dtype}")
+        if tensor is not None and tensor.device != u.device:
+            raise ValueError(f"one tensor is on {tensor.device}, u on {u.device}; move one of them")
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    """Return a shape that prints as numbers in brackets."""
+    return tuple(tensor.shape)

@@ -1,0 +1,204 @@
+"""Selective scan on the processor, fused: no state is kept but where chunks of time begin.
+
+Source: Gu & Dao 2023, Mamba, section 3.3.2, https://arxiv.org/abs/2312.00752
+Differs from the reference code: which runs on CUDA alone. Here the channels are computed side by
+side and time runs in a loop; numba compiles it when it is first called, which takes some seconds,
+and keeps the result. The backward pass computes the states again, chunk by chunk.
+
+Gradients of one call are the same in every run with as many threads: what threads share is added
+up in one order. Computation is in float32.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from itertools import pairwise
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from medseg.blocks.selective_scan.cpu import threads
+
+Sequences = Float[Tensor, "batch channels length"]
+Shared = Float[Tensor, "batch groups states length"]
+PerChannel = Float[Tensor, " channels"]
+
+
+def obstacle(u: Tensor) -> str | None:
+    """Refuse other devices than the processor, float64, and a Python without numba."""
+    if u.device.type not in ("cpu", "meta"):  # of meta tensors, only shapes are asked
+        return f"it runs on the processor, and the tensors are on {u.device}; move them"
+    if u.dtype == torch.float64:
+        return "it computes in float32, and float64 was given; use backend='reference'"
+    if find_spec("numba") is None and not u.is_meta:
+        return "numba is missing; run `pip install numba`"
+    return None
+
+
+def scan(
+    u: Sequences,
+    delta: Sequences,
+    A: Float[Tensor, "channels states"],
+    B: Shared,
+    C: Shared,
+    D: PerChannel | None,
+    delta_bias: PerChannel | None,
+    *,
+    delta_softplus: bool,
+) -> Sequences:
+    """Scan with compiled loops, on as many threads as torch uses."""
+    D, delta_bias = (u.new_zeros(u.shape[1]) if t is None else t for t in (D, delta_bias))
+    given = [u, delta, A, B.mT, C.mT, D, delta_bias]  # B and C of one step lie side by side
+    keep = torch.is_grad_enabled() and any(t.requires_grad for t in given)
+    y, _ = _scan(*(t.float().contiguous() for t in given), delta_softplus, keep)
+    return y.to(u.dtype)
+
+
+Seven = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+Shape = tuple[int | torch.SymInt, ...]  # what is exported may leave its sizes open
+
+
+@torch.library.custom_op("medseg::selective_scan", mutates_args=(), device_types="cpu")
+def _scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor,
+    curved: bool,  # noqa: FBT001  an operator of torch takes its arguments by place
+    keep: bool,  # noqa: FBT001
+) -> tuple[Tensor, Tensor]:
+    """Return y and, if they are to be kept, the states where chunks begin."""
+    from medseg.blocks.selective_scan.cpu import kernels
+
+    y, boundaries = torch.empty_like(u), u.new_empty(_shape_of_boundaries(u, A, B, keep))
+    jobs: list[Callable[[], object]] = []
+    for piece in _pieces(u, B):
+        here, both = piece.sample, (piece.sample, piece.group)
+        written = _arrays(y[here], boundaries[both][piece.tiles])
+        given = _arrays(u[here], delta[here], A, B[both], C[both], D, delta_bias)
+        jobs.append(partial(kernels.forward, *written, *given, *piece.channels, curved))
+    threads.run(jobs, torch.get_num_threads())
+    return y, boundaries
+
+
+OPERATOR = torch.ops.medseg.selective_scan
+"""Under which torch knows the scan, for what counts operations."""
+
+
+@_scan.register_fake
+def _(u: Tensor, _delta: Tensor, A: Tensor, B: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+    """Give the shapes alone."""
+    return torch.empty_like(u), u.new_empty(_shape_of_boundaries(u, A, B, others[-1]))
+
+
+@torch.library.custom_op("medseg::selective_scan_backward", mutates_args=(), device_types="cpu")
+def _scan_back(
+    of_y: Tensor,
+    boundaries: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor,
+    curved: bool,  # noqa: FBT001
+) -> Seven:
+    """Return the gradients of the seven tensors that were scanned."""
+    from medseg.blocks.selective_scan.cpu import kernels
+
+    of_u, of_delta = torch.empty_like(u), torch.empty_like(delta)
+    # One row for each sample: what samples share is added up below, in one order.
+    of_A, of_D, of_bias = (t.new_empty((len(u), *t.shape)) for t in (A, D, delta_bias))
+    of_B, of_C = torch.zeros_like(B), torch.zeros_like(C)
+    of_y = of_y.contiguous()
+    jobs: list[Callable[[], object]] = []
+    late: list[tuple[Tensor, Tensor]] = []
+    for piece in _pieces(u, B):
+        here, both = piece.sample, (piece.sample, piece.group)
+        shared = [of_B[both], of_C[both]]
+        if piece.tiles.start:  # another thread adds to these; they meet afterwards
+            own = [torch.zeros_like(t) for t in shared]
+            late += zip(shared, own, strict=True)
+            shared = own
+        written = _arrays(
+            of_u[here], of_delta[here], of_A[here], *shared, of_D[here], of_bias[here]
+        )
+        kept = _arrays(boundaries[both][piece.tiles], of_y[here])
+        given = _arrays(u[here], delta[here], A, B[both], C[both], D, delta_bias)
+        jobs.append(partial(kernels.backward, written, *kept, *given, *piece.channels, curved))
+    threads.run(jobs, torch.get_num_threads())
+    for shared_sum, own_sum in late:
+        shared_sum += own_sum
+    return of_u, of_delta, of_A.sum(0), of_B, of_C, of_D.sum(0), of_bias.sum(0)
+
+
+@_scan_back.register_fake
+def _(_of_y: Tensor, _boundaries: Tensor, *given: Any) -> Seven:
+    """Give the shapes alone."""
+    u, delta, A, B, C, D, bias = (torch.empty_like(t) for t in given[:7])
+    return u, delta, A, B, C, D, bias
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    """Keep what `_scan_back` takes."""
+    *tensors, ctx.curved, _ = inputs
+    ctx.save_for_backward(output[1], *tensors)
+
+
+def _gradients(ctx: Any, of_y: Tensor, _of_boundaries: Tensor) -> tuple[Tensor | None, ...]:
+    """Give each argument of `_scan` its gradient; the two switches have none."""
+    return (*_scan_back(of_y, *ctx.saved_tensors, ctx.curved), None, None)
+
+
+_scan.register_autograd(_gradients, setup_context=_keep)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Tiles of one group of one sample, for one thread."""
+
+    sample: int
+    group: int
+    tiles: slice
+    channels: tuple[int, int]
+
+
+def _pieces(u: Tensor, B: Tensor) -> list[_Piece]:
+    """Cut all tiles into as many runs as there are threads, and these where a group ends."""
+    from medseg.blocks.selective_scan.cpu.lanes import WIDTH
+
+    (batch, channels, _), groups = u.shape, B.shape[1]
+    width = channels // groups
+    tiles = -(-width // WIDTH)
+    total = batch * groups * tiles
+    parts = min(torch.get_num_threads(), total)
+    edges = {total * part // parts for part in range(parts)} | set(range(0, total + 1, tiles))
+    pieces = []
+    for start, stop in pairwise(sorted(edges)):
+        (sample, group), tile = divmod(start // tiles, groups), start % tiles
+        base, last_tile = group * width, tile + stop - start
+        run = (base + tile * WIDTH, base + min(last_tile * WIDTH, width))
+        pieces.append(_Piece(sample, group, slice(tile, last_tile), run))
+    return pieces
+
+
+def _shape_of_boundaries(u: Tensor, A: Tensor, B: Tensor, keep: bool) -> Shape:  # noqa: FBT001
+    """Say how many states are kept, by sample, group, tile and chunk."""
+    from medseg.blocks.selective_scan.cpu.kernels import STEPS
+    from medseg.blocks.selective_scan.cpu.lanes import WIDTH
+
+    (batch, channels, length), groups = u.shape, B.shape[1]
+    tiles = -(-(channels // groups) // WIDTH)
+    return batch, groups, tiles, -(-length // STEPS) if keep else 0, A.shape[1], WIDTH
+
+
+def _arrays(*tensors: Tensor) -> tuple[Any, ...]:
+    """Show tensors to numba, which reads and writes their memory."""
+    return tuple(t.detach().numpy() for t in tensors)

@@ -1,0 +1,98 @@
+"""The kernels in Triton's interpreter, and as they are on a GPU where there is one."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from medseg.blocks.selective_scan import load
+
+INTERPRETED = Path(__file__).with_name("interpreted.py")
+
+needs_triton = pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="Triton is for Linux alone"
+)
+
+
+@pytest.mark.slow
+@needs_triton
+def test_interpreted_kernels_compute_what_is_defined():
+    # Triton decides how to run its own functions when it is imported, so that is done anew.
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            str(INTERPRETED),
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:cov",
+        ],
+        env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
+        cwd=Path(__file__).parents[4],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "19 passed" in done.stdout, done.stdout
+
+
+@needs_triton
+def test_tensors_on_the_processor_are_refused(make):
+    with pytest.raises(ValueError, match="'triton' cannot be used: it runs on CUDA"):
+        make().scan("triton")
+
+
+def test_without_triton_it_says_what_to_install(make, monkeypatch):
+    monkeypatch.setattr(load("triton"), "find_spec", lambda _: None)
+    with pytest.raises(ValueError, match="pip install triton"):
+        make().scan("triton")
+
+
+@needs_triton
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_kernels_compile_for_a_gpu_that_is_not_there(dtype):
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+    from triton.compiler import compile as compile_for
+
+    from medseg.blocks.selective_scan.triton import kernels
+
+    narrow = {"y", "u", "delta", "first", "shared", "B", "C", "of_y", "of_u", "of_delta"}
+    sizes = {"channels", "states", "length", "groups", "splits", "chunks", "size"}
+    constants = {"CURVED": True, "REVERSE": True, "BLOCK": 8, "STEPS": 256, "MANY": 128}
+    letters = {torch.float32: "*fp32", torch.bfloat16: "*bf16"}
+    for kernel in (kernels.summarise, kernels.carry, kernels.scan_chunk, kernels.scan_chunk_back):
+        kinds = {name: letters[dtype] if name in narrow else "*fp32" for name in kernel.arg_names}
+        kinds |= {name: "i32" for name in kinds if name in sizes}
+        kinds |= {name: "constexpr" for name in kinds if name in constants}
+        given = {
+            (place,): constants[name]
+            for place, name in enumerate(kernel.arg_names)
+            if name in constants
+        }
+        source = ASTSource(kernel, kinds, given)
+        assert compile_for(source, target=GPUTarget("cuda", 90, 32)).asm["cubin"]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("shape", [(1, 24, 1000, 16, 1), (2, 30, 5000, 1, 3), (1, 5, 70000, 5, 1)])
+def test_compiled_kernels_compute_what_the_reference_does(make, shape):
+    inputs = make(*shape)
+    weights = torch.randn(inputs.u.shape)
+    expected, expected_gradients = inputs.scan_and_gradients("cpu", weights)
+    there = inputs.change(torch.Tensor.cuda)
+    for _ in range(2):
+        y, gradients = there.scan_and_gradients("triton", weights.cuda())
+        torch.testing.assert_close(y.cpu(), expected, rtol=1e-4, atol=1e-4)
+        for name, gradient in gradients.items():
+            wanted = expected_gradients[name]
+            far = (gradient.cpu() - wanted).abs().max()
+            assert far <= 1e-4 * wanted.abs().max(), name
