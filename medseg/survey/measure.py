@@ -59,7 +59,7 @@ class Intensities:
 
 @dataclass(frozen=True, eq=False)
 class Thumbnail:
-    """The slice with the most labelled voxels, seen from below: x to the right, y up."""
+    """The slice with the most labelled voxels: x to the right, y up."""
 
     image: UInt8[np.ndarray, "x y"]
     labels: UInt8[np.ndarray, "x y"]

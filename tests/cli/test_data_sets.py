@@ -32,7 +32,8 @@ def train(small_settings, tmp_path):
         changes = [part for setting in small_settings for part in ("--set", setting)]
         out = tmp_path / "run"
         command = ["train", "--data", str(data), "--out", str(out), "--epochs", "1"]
-        assert run([*command, "--device", "cpu", *changes, *arguments]) == 0
+        few_windows = ["--device", "cpu", *changes, "--set", "patch=[32,32,16]"]
+        assert run([*command, *few_windows, *arguments]) == 0
         return out
 
     return done
