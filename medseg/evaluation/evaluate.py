@@ -48,7 +48,7 @@ def references(task: Task, folder: Path) -> References:
         DataError: The folder is missing, holds none, or its data contradict the task.
     """
     found = layouts.recognise(folder, task) if folder.is_dir() else None
-    if found is None or layouts.is_flat(found):
+    if found is None:
         return References(task, label_maps(folder), {}, folder, frozenset(), is_data_set=False)
     matched = match(found, task)
     layouts.require_labelled(matched.data_set)

@@ -27,7 +27,7 @@ def line(tmp_path, small_settings):
         out, predicted = str(tmp_path / "run"), str(tmp_path / "predicted")
         checked, scores = tmp_path / "check", tmp_path / "scores"
         assert run(["check", str(data), "--task", task, "-o", str(checked)]) == 0
-        settings = ["--epochs", "1", "--device", "cpu", *changes, "--set", "patch=[48,48,48]"]
+        settings = ["--epochs", "1", "--device", "cpu", "--set", "inference.overlap=0", *changes]
         assert run(["train", "--task", task, "--data", str(data), "--out", out, *settings]) == 0
         assert run(["predict", "--held-out", out, "-o", predicted]) == 0
         arguments = ["--held-out", out, "--prediction", predicted, "-o", str(scores)]
