@@ -15,7 +15,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-from harness import Row, publish
+from harness import NOT_RUN, Row, publish
 from scipy import ndimage
 
 from medseg import formats
@@ -78,8 +78,8 @@ def main() -> None:
         try:
             make_cohort(Path(place))
         except DataError as error:
-            print(f"left out: {error}")
-            return
+            print(f"not run: {error}")
+            sys.exit(NOT_RUN)
         runs = [seconds_of_one_run(Path(place)) for _ in range(REPEATS)]
     case = f"{CASES} pairs of hippocampi, all metrics, from files to files"
     wanted = {"wanted at most": WANTED_S}

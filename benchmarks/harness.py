@@ -19,6 +19,9 @@ RESULTS = Path(__file__).parent / "results"
 
 Action = Callable[[], object]
 
+NOT_RUN = 77
+"""Exit code of a benchmark that lacks its data, as automake has it for a test."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

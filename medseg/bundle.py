@@ -5,21 +5,26 @@
 | `task.yaml` | the task |
 | `plan.yaml` | the recipe with nothing left open |
 | `weights.safetensors` | the network's weights, in float32 |
+| `experience.yaml` | what the training cases were like; absent in older bundles |
 | `manifest.json` | the format's version, medseg's version, and the SHA-256 of the other files |
 """
 
+import hashlib
 import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from medseg import __version__, files
+from medseg import experience as experiences
+from medseg import files
 from medseg import recipe as recipes
 from medseg import task as tasks
 from medseg.errors import ModelError, UsageError
+from medseg.experience import Experience
 from medseg.recipe import Plan
 from medseg.task import Task
+from medseg.version import __version__
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,6 +32,9 @@ if TYPE_CHECKING:
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 _TASK, _PLAN, _WEIGHTS = "task.yaml", "plan.yaml", "weights.safetensors"
+_EXPERIENCE = "experience.yaml"
+FILES: Final = (_TASK, _PLAN, _WEIGHTS, _EXPERIENCE)
+"""What a bundle may hold beside its manifest."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +45,25 @@ class Bundle:
         folder: Where it lies.
         task: What it segments.
         plan: How images are prepared and the network is applied.
+        experience: What the training cases were like, or None if it is not known.
     """
 
     folder: Path
     task: Task
     plan: Plan
+    experience: Experience | None = None
 
     @property
     def weights(self) -> Path:
         """The file of the network's weights."""
         return self.folder / _WEIGHTS
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the task, the plan and the weights together: two equal models share it."""
+        hashes = _hashes(self.folder)
+        together = "".join(hashes[name] for name in (_TASK, _PLAN, _WEIGHTS))
+        return hashlib.sha256(together.encode()).hexdigest()
 
     def build_network(self) -> "nn.Module":
         """Build the network and load its weights; every weight must fit.
@@ -90,7 +107,14 @@ class Bundle:
         return network.eval()
 
 
-def write(folder: Path, task: Task, plan: Plan, weights: "dict[str, Tensor]") -> Bundle:
+def write(
+    folder: Path,
+    task: Task,
+    plan: Plan,
+    weights: "dict[str, Tensor]",
+    *,
+    experience: Experience | None = None,
+) -> Bundle:
     """Write a bundle whole, then put it in the place of an older one.
 
     Raises:
@@ -108,6 +132,8 @@ def write(folder: Path, task: Task, plan: Plan, weights: "dict[str, Tensor]") ->
         _PLAN: recipes.plan_text(plan).encode(),
         _WEIGHTS: save(copies),
     }
+    if experience is not None:
+        contents[_EXPERIENCE] = experiences.text(experience).encode()
     fresh = folder.with_name(f".partial-{folder.name}")
     with files.explained(folder):
         shutil.rmtree(fresh, ignore_errors=True)
@@ -121,7 +147,7 @@ def write(folder: Path, task: Task, plan: Plan, weights: "dict[str, Tensor]") ->
         }
         files.write_text(fresh / MANIFEST, json.dumps(manifest, indent=2) + "\n")
         _swap(fresh, folder)
-    return Bundle(folder, task, plan)
+    return Bundle(folder, task, plan, experience)
 
 
 def _swap(fresh: Path, folder: Path) -> None:
@@ -147,7 +173,8 @@ def read(place: Path) -> Bundle:
     """
     folder = place / "bundle" if (place / "bundle" / MANIFEST).is_file() else place
     hashes = _hashes(folder)
-    for name in (_TASK, _PLAN, _WEIGHTS):
+    known = hashes.keys() & {_EXPERIENCE}
+    for name in (_TASK, _PLAN, _WEIGHTS, *known):
         path = folder / name
         if not path.is_file() or files.sha256(path) != hashes.get(name):
             raise ModelError(
@@ -162,6 +189,7 @@ def read(place: Path) -> Bundle:
             folder,
             task=tasks.parse(task_text, where=folder / _TASK),
             plan=recipes.read_plan(plan_text, where=folder / _PLAN),
+            experience=_experience(folder / _EXPERIENCE) if known else None,
         )
     except UsageError as error:  # unaltered, so that its maker wrote what this medseg cannot read
         raise ModelError(
@@ -169,6 +197,10 @@ def read(place: Path) -> Bundle:
             where=error.where,
             remedy="Use the version of medseg that trained it",
         ) from error
+
+
+def _experience(path: Path) -> Experience:
+    return experiences.parse(path.read_text(encoding="utf-8"), where=path)
 
 
 def _hashes(folder: Path) -> dict[str, str]:

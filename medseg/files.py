@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import hashlib
 import os
 import secrets
@@ -56,6 +57,12 @@ def replacing(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)  # noqa: PTH105 - the atomic one of the two, by name
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what `replacing` could not, because the process that wrote `path` was killed."""
+    for leftover in path.parent.glob(f".????????.partial-{glob.escape(path.name)}"):
+        leftover.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

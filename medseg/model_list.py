@@ -1,20 +1,38 @@
 """The models that were trained or installed on this machine, so that a user need not name one.
 
 One small file per model in the user's data folder says where its bundle lies. Models that were
-moved or deleted are passed over, and so are entries that are damaged.
+moved or deleted are passed over, and so are entries that are damaged. Installed bundles lie in
+that folder themselves and can be named by their short name.
 """
 
 import hashlib
 import json
 import os
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
-from medseg import files
+from medseg import bundle_archive, files
 from medseg.bundle import MANIFEST, Bundle
 from medseg.bundle import read as read_bundle
 from medseg.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A model on the list.
+
+    Attributes:
+        name: Short and its own, of task, network and hash.
+        bundle: The model.
+        installed: Whether its files belong to the list; else they are a training run's.
+    """
+
+    name: str
+    bundle: Bundle
+    installed: bool
 
 
 def folder() -> Path:
@@ -30,8 +48,62 @@ def add(bundle: Bundle) -> None:
         OutputError: The list cannot be written.
     """
     place = str(bundle.folder.resolve())
-    name = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
-    files.write_text(folder() / f"{name}.json", json.dumps({"bundle": place}) + "\n")
+    files.write_text(_entry(bundle.folder), json.dumps({"bundle": place}) + "\n")
+
+
+def install(archive: Path) -> Listed:
+    """Verify the bundle in the file `archive`, unpack it into the user's folder, and list it.
+
+    Raises:
+        ModelError: It is damaged, was altered, or is no bundle.
+        OutputError: It cannot be written.
+    """
+    waiting = _installed() / f".{files.sha256(archive)[:16]}" if archive.is_file() else _installed()
+    bundle = bundle_archive.unpack(archive, waiting)
+    name = name_of(bundle)
+    place = _installed() / name
+    with files.explained(place):
+        shutil.rmtree(place, ignore_errors=True)
+        waiting.rename(place)
+    installed = read_bundle(place)
+    add(installed)
+    return Listed(name, installed, installed=True)
+
+
+def remove(name: str) -> Listed:
+    """Take the model called `name` off the list; the files of an installed one are deleted.
+
+    Raises:
+        ModelError: No model on the list is called so.
+    """
+    for model in models():
+        if model.name == name:
+            _entry(model.bundle.folder).unlink(missing_ok=True)
+            if model.installed:
+                shutil.rmtree(model.bundle.folder, ignore_errors=True)
+            return model
+    raise ModelError(
+        f"there is no model {name!r} on this machine",
+        remedy="See their names with 'medseg models list'",
+    )
+
+
+def models() -> list[Listed]:
+    """Return the models on the list that are sound, sorted by name."""
+    found = []
+    for place in places():
+        try:
+            bundle = read_bundle(place)
+        except ModelError:
+            continue
+        installed = place.is_relative_to(_installed().resolve())
+        found.append(Listed(name_of(bundle), bundle, installed))
+    return sorted(found, key=lambda model: model.name)
+
+
+def name_of(bundle: Bundle) -> str:
+    """Return a short name that no other model has, such as `hippocampus-swin_unetr-1f3a9c07`."""
+    return f"{bundle.task.name}-{bundle.plan.network.name}-{bundle.hash[:8]}"
 
 
 def places() -> list[Path]:
@@ -41,13 +113,14 @@ def places() -> list[Path]:
 
 
 def choose(model: Path | None) -> Bundle:
-    """Read the bundle `model`, or the only one on the list.
+    """Read the bundle `model`, a path or the name of one on the list, or the only one there.
 
     Raises:
         ModelError: There is none, or there are several to choose from, or it is damaged.
     """
     if model is not None:
-        return read_bundle(model)
+        named = [] if model.exists() else [one for one in models() if one.name == str(model)]
+        return named[0].bundle if named else read_bundle(_unpacked(model))
     known = places()
     if not known:
         raise ModelError(
@@ -61,6 +134,25 @@ def choose(model: Path | None) -> Bundle:
             remedy="Name one with --model",
         )
     return read_bundle(known[0])
+
+
+def _unpacked(model: Path) -> Path:
+    if model.is_file() and model.suffix.lower() == bundle_archive.SUFFIX:
+        raise ModelError(
+            "is a bundle that was not installed yet",
+            where=model,
+            remedy=f"Install it with 'medseg models install {model}'",
+        )
+    return model
+
+
+def _installed() -> Path:
+    return folder() / "installed"
+
+
+def _entry(place: Path) -> Path:
+    name = hashlib.sha256(os.fsencode(str(place.resolve()))).hexdigest()[:16]
+    return folder() / f"{name}.json"
 
 
 def _place(entry: Path) -> Path | None:

@@ -54,6 +54,24 @@ def decode(masks: Masks, task: Task) -> LabelMap:
     return decode_logits(logits, task)
 
 
+def entropy(logits: Scores, task: Task) -> Float32[np.ndarray, "i j k"]:
+    """Return how undecided a network is at every voxel: 0 is certain, 1 knows nothing.
+
+    The entropy of the probabilities, divided by the largest there can be. Overlapping regions count
+    as independent of each other.
+    """
+    if task.exclusive:
+        shifted = logits - logits.max(axis=0)
+        weights = np.exp(shifted)
+        total = weights.sum(axis=0)
+        found = np.log(total) - (weights * shifted).sum(axis=0) / total
+        return (found / np.float32(np.log(len(logits)))).astype(np.float32, copy=False)
+    sizes = np.abs(logits)  # p and 1 - p have one entropy
+    odds = np.exp(-sizes)
+    each = np.log1p(odds) + sizes * odds / (1 + odds)
+    return (each.mean(axis=0) / np.float32(np.log(2))).astype(np.float32, copy=False)
+
+
 def decode_logits(logits: Scores, task: Task) -> LabelMap:
     """Return the most likely label map given a network's logits; see the rule above."""
     values, table = patterns(task)

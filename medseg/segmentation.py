@@ -37,9 +37,8 @@ class Segmentation:
 
     def volume_ml(self, label: str) -> float:
         """Measure the volume of `label` in millilitres; an absent label has 0."""
-        voxel_ml = abs(float(np.linalg.det(self.grid.affine[:3, :3]))) / 1000.0
         value = self.task.labels[label].value
-        return float((self.label_map == value).sum()) * voxel_ml
+        return float((self.label_map == value).sum()) * self.grid.voxel_ml
 
     def with_values_of(self, task: Task) -> "Segmentation":
         """Return the segmentation in the values that `task` gives the same labels.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Integer, Shaped
+from jaxtyping import Bool, Integer, Shaped
 
 from medseg.shapes import Affine, LabelMap, Shape, Spacing, Voxels
 
@@ -27,12 +27,14 @@ class Grid:
         affine: Voxel indices to RAS+ world coordinates in millimetres, as the file has it.
         header: The file's own header, byte for byte, where its format has one worth keeping.
         trailing_axes: How many axes of length one the file has after k.
+        tells_sides: False if the file does not say which side is left, and the affine assumes it.
     """
 
     shape: Shape
     affine: Affine
     header: bytes | None = None
     trailing_axes: int = 0
+    tells_sides: bool = True
 
     @property
     def spacing_mm(self) -> Spacing:
@@ -41,10 +43,20 @@ class Grid:
         return (float(lengths[0]), float(lengths[1]), float(lengths[2]))
 
     @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel in millilitres, also where the axes are not perpendicular."""
+        return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+    @property
+    def shear(self) -> float:
+        """The largest cosine between two axes: 0 where all are perpendicular."""
+        directions = self.affine[:3, :3] / np.array(self.spacing_mm)
+        return float(np.abs(directions.T @ directions - np.eye(3)).max())
+
+    @property
     def is_orthonormal(self) -> bool:
         """Whether the axes are perpendicular to each other, within 1e-4."""
-        directions = self.affine[:3, :3] / np.array(self.spacing_mm)
-        return bool(np.allclose(directions.T @ directions, np.eye(3), atol=ORTHONORMAL_TOLERANCE))
+        return self.shear <= ORTHONORMAL_TOLERANCE
 
     def matches(self, other: "Grid", *, tolerance_mm: float = 1e-2) -> bool:
         """Tell whether every voxel of the two grids has the same place in the patient."""
@@ -129,6 +141,11 @@ def to_ras(volume: Volume) -> Volume:
     return Volume(voxels=voxels, grid=grid)
 
 
+def upright(grid: Grid) -> Grid:
+    """Return the same voxels with their axes in the order and direction nearest to RAS+."""
+    return to_ras(Volume(np.broadcast_to(np.uint8(0), (1, *grid.shape)), grid)).grid
+
+
 def resampled_grid(grid: Grid, spacing_mm: Spacing) -> Grid:
     """Return the grid of `spacing_mm` that covers the same box as `grid`.
 
@@ -161,6 +178,11 @@ def nearest(
         inside = ((index >= 0) & (index < limits)).all(axis=0)
         result[i][inside] = label_map[tuple(index[:, inside])]
     return result
+
+
+def lies_inside(grid: Grid, box: Grid) -> Bool[np.ndarray, "i j k"]:
+    """Tell of every voxel of `grid` whether its centre lies in a voxel of `box`."""
+    return nearest(np.ones(box.shape, dtype=np.uint8), box, grid) > 0
 
 
 def _shape(voxels: Voxels) -> Shape:

@@ -10,6 +10,7 @@ from torch import nn
 from medseg import bundle as bundles
 from medseg import files, networks
 from medseg.errors import ModelError, OutputError
+from medseg.experience import ChannelExperience, Experience, Spread
 
 FILES = ("task.yaml", "plan.yaml", "weights.safetensors")
 
@@ -280,3 +281,31 @@ def test_weights_are_stored_whatever_their_layout_in_memory(written, weights):
     found = load_file(written.folder / "weights.safetensors")
     assert torch.equal(found["turned"], value)
     assert found["part"].tolist() == found["tied"].tolist() == [3.0, 4.0]
+
+
+@pytest.fixture
+def experience():
+    """What a model has seen of one case."""
+    one = Spread(lowest=1, middle=1, highest=1)
+    channel = ChannelExperience(minimum=one, zero_share=one, levels=(one,) * 7)
+    sides = (one, one, one)
+    return Experience(cases=1, spacing_mm=sides, extent_mm=sides, channels={"t1": channel})
+
+
+def test_experience_is_kept_and_older_bundles_have_none(written, toy, weights, experience):
+    assert bundles.read(written.folder).experience is None
+    task = written.task
+    made = bundles.write(written.folder, task, toy, weights, experience=experience)
+    assert made.experience == experience
+    assert bundles.read(written.folder) == made
+    (written.folder / "experience.yaml").write_text("cases: 2")
+    with pytest.raises(ModelError, match=r"experience\.yaml: is missing or was altered"):
+        bundles.read(written.folder)
+
+
+def test_equal_models_have_equal_hashes(written, toy, weights, tmp_path):
+    same = bundles.write(tmp_path / "same", written.task, toy, weights)
+    assert same.hash == written.hash
+    changed = {name: value + 1 for name, value in weights.items()}
+    other = bundles.write(tmp_path / "other", written.task, toy, changed)
+    assert other.hash != written.hash

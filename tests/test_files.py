@@ -89,3 +89,12 @@ def test_a_checksum_is_that_of_the_standard_library(tmp_path):
 
 def test_an_altered_file_is_an_error_of_output(tmp_path):
     assert "Check the disk" in str(files.altered(tmp_path / "a"))
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    left = tmp_path / ".0123abcd.partial-a[1].nii.gz"
+    others = [tmp_path / ".0123abcd.partial-b.nii.gz", tmp_path / "a[1].nii.gz"]
+    for path in (left, *others):
+        path.touch()
+    files.remove_leftovers(tmp_path / "a[1].nii.gz")
+    assert sorted(tmp_path.iterdir()) == sorted(others)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from medseg import bundle as bundles
-from medseg import model_list
+from medseg import bundle_archive, model_list
 from medseg.errors import ModelError
 
 
@@ -105,3 +105,26 @@ def test_the_list_lies_in_the_users_data_folder_unless_the_environment_says_wher
     monkeypatch.setenv("MEDSEG_HOME", "")
     monkeypatch.setattr(platformdirs, "user_data_path", lambda name: tmp_path / name)
     assert model_list.folder() == tmp_path / "medseg" / "models"
+
+
+def test_an_installed_model_is_listed_chosen_by_its_name_and_removed(train, home, tmp_path):
+    made = train("run")
+    bundle_archive.export(made, tmp_path / "model.zip")
+    model_list.remove(model_list.name_of(made))
+    assert made.folder.is_dir()
+    assert model_list.models() == []
+    installed = model_list.install(tmp_path / "model.zip")
+    assert installed.name == f"hippocampus-swin_unetr-{made.hash[:8]}"
+    assert installed.bundle.folder.is_relative_to(home)
+    assert model_list.models() == [installed]
+    assert model_list.choose(Path(installed.name)) == installed.bundle
+    assert model_list.remove(installed.name) == installed
+    assert not installed.bundle.folder.exists()
+    with pytest.raises(ModelError, match="there is no model"):
+        model_list.remove(installed.name)
+
+
+def test_a_bundle_in_a_file_must_be_installed_first(train, tmp_path):
+    bundle_archive.export(train("run"), tmp_path / "model.zip")
+    with pytest.raises(ModelError, match="Install it with 'medseg models install"):
+        model_list.choose(tmp_path / "model.zip")

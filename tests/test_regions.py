@@ -101,3 +101,25 @@ def test_patterns_list_the_outputs_that_each_value_switches_on():
     values, table = regions.patterns(HIPPOCAMPUS)
     assert values == (1, 2, 0)
     assert table.tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+
+
+def test_entropy_is_one_where_all_is_equally_likely_and_zero_where_it_is_certain():
+    for task in (HIPPOCAMPUS, PHANTOM):
+        unsure = regions.entropy(np.zeros((task.out_channels, 1, 1, 1), np.float32), task)
+        assert unsure.item() == pytest.approx(1, abs=1e-6)
+        certain = np.full((task.out_channels, 1, 1, 1), -200, np.float32)
+        certain[0] = 200
+        assert regions.entropy(certain, task).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_entropy_by_hand():
+    # softmax of (0, ln 2, ln 5) is 1/8, 2/8, 5/8
+    logits = np.log(np.array([1, 2, 5], np.float32)).reshape(3, 1, 1, 1)
+    shares = np.array([1, 2, 5]) / 8
+    expected = -(shares * np.log(shares)).sum() / np.log(3)
+    assert regions.entropy(logits, HIPPOCAMPUS).item() == pytest.approx(expected, rel=1e-5)
+    # sigmoid of (0, ln 3, -ln 3) is 1/2, 3/4, 1/4
+    logits = np.log(np.array([1, 3, 1 / 3], np.float32)).reshape(3, 1, 1, 1)
+    quarter = -(0.25 * np.log2(0.25) + 0.75 * np.log2(0.75))
+    found = regions.entropy(logits, PHANTOM).item()
+    assert found == pytest.approx((1 + 2 * quarter) / 3, rel=1e-5)

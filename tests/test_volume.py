@@ -13,11 +13,13 @@ from medseg.volume import (
     Grid,
     Volume,
     inverse,
+    lies_inside,
     nearest,
     order_to_ras,
     reorder,
     resampled_grid,
     to_ras,
+    upright,
 )
 
 SHAPE = (3, 4, 5)
@@ -112,6 +114,26 @@ def test_a_sheared_grid_is_not_orthonormal():
     sheared = affine.copy()
     sheared[:3, 0] += 0.01 * affine[:3, 1]
     assert not Grid(SHAPE, sheared).is_orthonormal
+
+
+def test_a_sheared_voxel_has_the_volume_of_its_determinant():
+    affine = np.diag([2.0, 3.0, 5.0, 1.0])
+    affine[1, 2] = 4.0  # (0, 4, 5) is longer than 5, but no higher
+    assert Grid(SHAPE, affine).voxel_ml == pytest.approx(0.03)
+    assert Grid(SHAPE, affine).shear == pytest.approx(4 / 41**0.5)
+
+
+def test_upright_is_the_same_box_however_its_axes_run():
+    plain = Grid((3, 4, 5), np.diag([1.0, 2.0, 3.0, 1.0]))
+    turned = np.array([[0, 0, -1.0, 2], [2, 0, 0, 0], [0, -3.0, 0, 12], [0, 0, 0, 1]])
+    assert upright(Grid((4, 5, 3), turned)).matches(plain)
+    assert upright(plain).matches(plain)
+
+
+def test_centres_lie_inside_up_to_the_outer_faces():
+    box = Grid((2, 1, 1), np.eye(4))  # from -0.5 to 1.5
+    fine = Grid((6, 1, 1), np.diag([0.5, 1.0, 1.0, 1.0]))  # centres at 0, 0.5, 1, 1.5, 2, 2.5
+    assert lies_inside(fine, box)[:, 0, 0].tolist() == [True, True, True, False, False, False]
 
 
 def test_grids_match_if_all_corners_do():

@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
-from medseg import __version__
+from medseg.cli import models
+from medseg.cli.channel_options import ChannelCommand
 from medseg.cli.check import check
 from medseg.cli.compare import compare
 from medseg.cli.demo import demo
+from medseg.cli.doctor import doctor
 from medseg.cli.evaluate import evaluate
 from medseg.cli.export import export
 from medseg.cli.networks import networks
@@ -19,6 +21,7 @@ from medseg.cli.phantom import phantom
 from medseg.cli.predict import predict
 from medseg.cli.tasks import tasks
 from medseg.cli.train import train
+from medseg.version import __version__
 
 app = typer.Typer(
     name="medseg",
@@ -30,8 +33,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for verb in (check, train, predict, evaluate, compare, export, tasks, networks, phantom, demo):
+app.command()(check)
+app.command()(train)
+app.command(cls=ChannelCommand)(predict)
+for verb in (evaluate, compare, export, tasks, networks, phantom, demo, doctor):
     app.command()(verb)
+app.add_typer(models.app, name="models")
 
 
 def _print_version(wanted: bool) -> bool:  # noqa: FBT001 - typer calls it

@@ -63,27 +63,32 @@ def evaluate(
 
     _check(output, images, pictures=pictures)
     chosen = _known(convention or [DEFAULT])
-    known = _references(task, reference, held_out)
+    known, cases = _references(task, reference, held_out), _held_out(held_out)
+    own_files = data
+    if known.is_data_set and clinical_numbers.needs_data(known.task):
+        own_files = data or known.place
+    places = drawings.Places(known, prediction, images, resample)
+    names = evaluation.cases_of(known, cases)
+    clinical_numbers.require_data(known.task, names, own_files)
+    drawings.require_scans(places, names)
     with bar(counted=True) as progress:
-        shown = progress.add_task("Scoring", total=None)
+        shown = progress.add_task("Scoring", total=len(names))
         scores = evaluation.side_by_side(
             known,
             prediction,
             conventions=chosen,
-            cases=_held_out(held_out),
+            cases=cases,
             resample=resample,
             on_case=lambda _: progress.advance(shown),
         )
-    own_files = data or (known.place if known.is_data_set else None)
     numbers = clinical_numbers.measure(scores[chosen[0]], known.task, own_files)
-    places = drawings.Places(known, prediction, images, resample)
-    for name, one in scores.items():
-        if output is not None:
-            folder = output / name if len(scores) > 1 else output
-            score_files.write(one, folder, numbers)
-            if pictures:
-                drawings.draw(one, numbers, places, folder)
+    if output is not None:
+        score_files.write_all(scores, numbers, output)
     _show(list(scores.values()), numbers)
+    if output is not None and pictures:
+        for name, one in scores.items():
+            drawings.draw(one, places, score_files.folder_of(name, scores, output))
+        drawings.draw_agreement(numbers, output)
 
 
 def _check(output: Path | None, images: Path | None, *, pictures: bool) -> None:
@@ -142,6 +147,7 @@ def _show(scores: list["Scores"], numbers: "ClinicalNumbers") -> None:
     for one in scores:
         show(score_files.means(one))
     if numbers.rows:
-        show(score_files.agreements(numbers))
+        brief = score_files.agreements_in_brief if out.is_terminal else score_files.agreements
+        show(brief(numbers))
     for note in score_files.notes(scores, numbers):
         out.print(note)

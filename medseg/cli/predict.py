@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from medseg.cli.console import bar, err, out
+from medseg.cli.channel_options import parsed
+from medseg.cli.cohort_progress import listening
+from medseg.cli.console import err
 from medseg.errors import CasesFailedError, UsageError
 
 if TYPE_CHECKING:
-    from medseg.inference.cohort import Failure, Job
-    from medseg.inference.predict import Predictor
+    from medseg.formats import Choice
+    from medseg.inference.cohort_run import Outcome
+    from medseg.inference.scans import Scan
     from medseg.task import Task
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -20,11 +23,13 @@ Format = Literal["nii.gz", "seg.nrrd"]
 def predict(
     scans: Annotated[
         list[Path] | None,
-        typer.Argument(help="Scans, folders of scans, or a data set.", show_default=False),
+        typer.Argument(
+            help="Scans, case folders, folders of these, or a data set.", show_default=False
+        ),
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option(help="Run folder or bundle; else the one model on this machine."),
+        typer.Option(help="Run folder, bundle, or name of a model; else the one there is."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File or folder; else beside each scan.")
@@ -32,90 +37,122 @@ def predict(
     file_format: Annotated[
         Format, typer.Option("--format", help="nii.gz, or seg.nrrd for 3D Slicer.")
     ] = "nii.gz",
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(help="One channel of a scan, as t1=FILE; --t1 FILE says the same."),
+    ] = None,
+    series: Annotated[
+        str | None, typer.Option(help="Which DICOM series: its UID or (part of) its description.")
+    ] = None,
+    volume: Annotated[
+        str | None, typer.Option(help="Which volume of a file with more axes, as 2 or 2,1.")
+    ] = None,
     held_out: Annotated[
         Path | None,
         typer.Option(help="Segment the cases that this training run held out, with its model."),
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse scans unlike those the model was trained on.")
+    ] = False,
+    uncertainty: Annotated[
+        bool,
+        typer.Option("--uncertainty", help="Write entropy/SCAN_entropy.nii.gz too, from 0 to 1."),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Do again what report.json has as done.")
+    ] = False,
+    json_progress: Annotated[
+        bool, typer.Option("--json-progress", help="Print a JSON line per step.")
+    ] = False,
 ) -> None:
-    """Segment scans with a trained network."""
-    from medseg import model_list
-    from medseg.inference import cohort, predict
-    from medseg.inference.device import choose
+    """Segment scans with a trained network.
 
+    With -o FOLDER, what was done is kept in FOLDER/report.json: volumes, quality, seconds, memory.
+    A second run goes on where the first one stopped.
+    """
+    from medseg import export, model_list
+    from medseg.inference import cohort, cohort_run
+    from medseg.inference.device import choose
+    from medseg.inference.predict import load
+    from medseg.inference.report import NAME, Report
+
+    _require_one_source(scans, channel, held_out, output)
+    choice, channels = _choice(series, volume), parsed(channel or [])
+    bundle = model_list.choose(model or held_out)
     suffix = f".{file_format}"
     if output is not None:
         suffix = next((s for s in (".nii.gz", ".seg.nrrd") if output.name.endswith(s)), suffix)
-    inputs = _scans(scans, output, held_out)
-    bundle = model_list.choose(model or held_out)
-    if held_out is not None and output is not None:
-        jobs = _held_out_jobs(held_out, bundle.task, output, suffix)
-    else:
-        jobs = cohort.plan_jobs(inputs, output, suffix, bundle.task)
-    predictor = predict.load(bundle, choose(device))
-    err.print(f"Model: {bundle.folder} (task {bundle.task.name}, {bundle.plan.network.name})")
-    failures = []
-    with bar(counted=True) as progress:
-        shown = progress.add_task("Predicting", total=len(jobs))
-        for result in cohort.run(jobs, lambda job: _segment(job, predictor)):
-            progress.advance(shown)
-            failures += _told(result, alone=len(jobs) == 1)
+    found = _scans(scans, channels, held_out, bundle.task, series)
+    jobs = cohort.plan_jobs(found, output, suffix)
+    into_folder = output is not None and jobs[0].output.parent == output
+    network = bundle.plan.network.name
+    head = {"task": bundle.task.name, "network": network, "hash": bundle.hash}
+    report = Report(output / NAME if output is not None and into_folder else None, head)
+    predictor = load(bundle, choose(device))
+    err.print(f"Model: {bundle.folder} (task {bundle.task.name}, {network})")
+    if strict and bundle.experience is None:
+        err.print("The model does not know what it was trained on: --strict compares nothing")
+    settings = cohort_run.Settings(choice, strict, uncertainty, overwrite)
+    with listening(as_json=json_progress) as listener:
+        outcome = cohort_run.run(jobs, predictor, settings, report, listener, write=export.write)
+    _raise_failures(outcome)
+
+
+def _raise_failures(outcome: "Outcome") -> None:
+    failures, total = outcome.failures, outcome.done + outcome.skipped + len(outcome.failures)
+    if failures and total == 1:
+        raise failures[0].error
     if failures:
         raise CasesFailedError(
-            f"{len(failures)} of {len(jobs)} scans failed:\n"
+            f"{len(failures)} of {total} scans failed:\n"
             + "\n".join(f"  {failure.error}" for failure in failures)
             + "\nThe others are done",
             remedy="Mend these, and predict them again",
         )
 
 
-def _scans(scans: list[Path] | None, output: Path | None, held_out: Path | None) -> list[Path]:
+def _require_one_source(
+    scans: list[Path] | None, channels: list[str] | None, held_out: Path | None, out: Path | None
+) -> None:
+    """Refuse no scans at all, and scans named in two ways, before anything is loaded."""
     if held_out is not None:
-        if scans or output is None:
+        if scans or channels or out is None:
             raise UsageError(
                 "--held-out takes its scans from the run",
                 remedy="Leave the scans away, and name a folder for the results with -o",
             )
-        return []
-    if not scans:
+    elif channels and scans:
+        raise UsageError(
+            "scans were named with their channels and without",
+            remedy="Name either each channel's file, or whole scans and folders",
+        )
+    elif not (channels or scans):
         raise UsageError("no scan was given", remedy="Name the scans, or folders of scans")
-    return scans
 
 
-def _held_out_jobs(held_out: Path, task: "Task", output: Path, suffix: str) -> "list[Job]":
-    from medseg.inference.cohort import ENDING, Job
+def _scans(
+    scans: list[Path] | None,
+    channels: dict[str, Path],
+    held_out: Path | None,
+    task: "Task",
+    series: str | None,
+) -> "list[Scan]":
+    from medseg.inference.scans import Scan, by_channel, find
     from medseg.training.run_folder import RunFolder, read_split
 
-    return [
-        Job(case.images[0], output / f"{case.name}{ENDING}{suffix}", case, task)
-        for case in read_split(RunFolder(held_out)).held_out
-    ]
+    if held_out is not None:
+        return [Scan(case) for case in read_split(RunFolder(held_out)).held_out]
+    return [by_channel(channels, task)] if channels else find(scans or [], task, series=series)
 
 
-def _segment(job: "Job", predictor: "Predictor") -> None:
-    from medseg import export
-    from medseg.data.cases import Case, read_image
-    from medseg.inference.predict import predict
+def _choice(series: str | None, volume: str | None) -> "Choice":
+    from medseg.formats import Choice
 
-    task = predictor.bundle.task
-    case = job.case or Case(job.image.name, (job.image,))
-    volume = read_image(case, task)
-    if not volume.grid.is_orthonormal:
-        err.print(f"{job.image}: its axes are not perpendicular; its grid is used as it is")
-    segmentation = predict(predictor, volume)
-    if job.task is not None:
-        segmentation = segmentation.with_values_of(job.task)
-    export.write(job.output, segmentation)
-    sizes = (f"{label} {segmentation.volume_ml(label):.2f} mL" for label in task.labels)
-    err.print(f"{case.name}: {', '.join(sizes)}")
-
-
-def _told(result: "Failure | Job", *, alone: bool) -> "list[Failure]":
-    from medseg.inference.cohort import Failure
-
-    if isinstance(result, Failure):
-        if alone:
-            raise result.error
-        return [result]
-    out.print(str(result.output))
-    return []
+    try:
+        numbers = None if volume is None else tuple(int(part) for part in volume.split(","))
+    except ValueError as error:
+        raise UsageError(
+            f"--volume {volume} is no number", remedy="Count from 1, such as 2, or 2,1"
+        ) from error
+    return Choice(series, numbers)

@@ -7,6 +7,7 @@ import numpy as np
 
 from medseg import formats
 from medseg.errors import DataError, ImageError
+from medseg.formats import ANY, Choice
 from medseg.segmentation import FileValues
 from medseg.shapes import LabelMap
 from medseg.task import Task
@@ -39,14 +40,19 @@ class Case:
         return self.patient or self.name
 
 
-def read_image(case: Case, task: Task) -> Volume:
+def read_image(case: Case, task: Task, choice: Choice = ANY) -> Volume:
     """Read the channels of a case and check that a network can use them.
+
+    Args:
+        case: Names the files.
+        task: Names the channels.
+        choice: Which image is meant where a file or folder holds several.
 
     Raises:
         ImageError: A file is damaged, the number of channels is wrong, channels lie on different
             grids, or voxels are not finite, all alike, or in a single slice.
     """
-    volumes = [formats.read(path) for path in case.images]
+    volumes = [formats.read(path, choice) for path in case.images]
     for path, volume in zip(case.images, volumes, strict=True):
         _check_usable(volume, path)
         if not volume.grid.matches(volumes[0].grid):
@@ -59,8 +65,19 @@ def read_image(case: Case, task: Task) -> Volume:
     voxels = np.concatenate([volume.voxels for volume in volumes])
     if case.order is not None and max(case.order) < len(voxels):
         voxels = voxels[list(case.order)]
-    _check_channels(len(voxels), case, task)
+    _check_channels(len(voxels), task, where=case.images[0])
     return Volume(voxels, volumes[0].grid)
+
+
+def require_usable(volume: Volume, task: Task, *, where: Path | str) -> None:
+    """Refuse a volume that a network for `task` cannot use.
+
+    Raises:
+        ImageError: The number of channels is wrong, or voxels are not finite, all alike, or in a
+            single slice.
+    """
+    _check_usable(volume, where)
+    _check_channels(len(volume.voxels), task, where=where)
 
 
 def read_labels(case: Case, task: Task, grid: Grid) -> LabelMap:
@@ -100,7 +117,7 @@ def translated(volume: Volume, case: Case, task: Task, grid: Grid) -> LabelMap:
     return labels.label_map
 
 
-def _check_usable(volume: Volume, path: Path) -> None:
+def _check_usable(volume: Volume, path: Path | str) -> None:
     if min(volume.grid.shape) < 2:
         raise ImageError(
             f"has a single slice: {volume.grid.shape} voxels",
@@ -124,14 +141,15 @@ def _check_usable(volume: Volume, path: Path) -> None:
             )
 
 
-def _check_channels(found: int, case: Case, task: Task) -> None:
+def _check_channels(found: int, task: Task, *, where: Path | str) -> None:
     wanted = list(task.channels)
     if found != len(wanted):
         raise ImageError(
             f"has {found} channel{'s' if found > 1 else ''}, but task {task.name} needs"
             f" {len(wanted)}: {', '.join(wanted)}",
-            where=case.images[0],
-            remedy="Give one file whose fourth axis holds these channels in this order",
+            where=where,
+            remedy="Give one file per channel, or one whose fourth axis holds them in this order"
+            " (--volume chooses one of several)",
         )
 
 

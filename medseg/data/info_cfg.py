@@ -15,6 +15,9 @@ from medseg.errors import DataError, listed
 
 NAME: Final = "Info.cfg"
 
+_HEIGHT_CM: Final = (30, 250)
+_WEIGHT_KG: Final = (1, 400)
+
 
 @dataclass(frozen=True)
 class Info:
@@ -39,7 +42,8 @@ def read(path: Path) -> Info:
     """Read an `Info.cfg`.
 
     Raises:
-        DataError: It cannot be read, names no frames, or has no number where one is needed.
+        DataError: It cannot be read, names no frames, has no number where one is needed, or holds
+            what no patient has.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -47,7 +51,7 @@ def read(path: Path) -> Info:
             name.strip().lower(): value.strip()
             for name, _, value in (line.partition(":") for line in lines)
         }
-        return Info(
+        info = Info(
             ed_frame=int(told["ed"]),
             es_frame=int(told["es"]),
             group=told.get("group"),
@@ -58,15 +62,41 @@ def read(path: Path) -> Info:
         reason = f"names no frame {str(error.args[0]).upper()}"
     except (OSError, ValueError) as error:
         reason = f"cannot be understood: {error}"
+    else:
+        _require_possible(info, path)
+        return info
     raise DataError(reason, where=path, remedy="Copy it anew from the archive of ACDC")
+
+
+def _require_possible(info: Info, path: Path) -> None:
+    remedy = "Copy it anew from the archive of ACDC, where frames are counted from 1"
+    if min(info.ed_frame, info.es_frame) < 1 or info.ed_frame == info.es_frame:
+        raise DataError(
+            f"names frame {info.ed_frame} as end-diastole and {info.es_frame} as end-systole,"
+            " which are two frames from 1 on",
+            where=path,
+            remedy=remedy,
+        )
+    for name, value, (low, high), unit in (
+        ("height", info.height_cm, _HEIGHT_CM, "cm"),
+        ("weight", info.weight_kg, _WEIGHT_KG, "kg"),
+    ):
+        if value is not None and not low <= value <= high:
+            raise DataError(
+                f"gives a {name} of {value:g}, not one from {low} to {high} {unit}",
+                where=path,
+                remedy=f"Correct it, in {unit}; 0 if it is not known",
+            )
 
 
 def read_all(root: Path, patients: Sequence[str]) -> dict[str, Info]:
     """Read the `Info.cfg` in the folder of each of `patients`, however deep below `root`.
 
     Raises:
-        DataError: A patient has none, or more than one, or one cannot be read.
+        DataError: There is no such folder, a patient has none or several, or one cannot be read.
     """
+    if not root.is_dir():
+        raise DataError("there is no such folder", where=root, remedy="Check the path")
     found: dict[str, list[Path]] = {}
     for path in sorted(root.rglob(NAME)):
         found.setdefault(path.parent.name, []).append(path)

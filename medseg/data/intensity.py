@@ -39,6 +39,22 @@ def normalise(voxels: Voxels, task: Task, windows: dict[str, Window]) -> Image:
     return np.stack(channels)
 
 
+def own_window(values: Shaped[np.ndarray, "..."]) -> Window:
+    """Measure the statistics that an MR channel is normalised by: those of its own voxels.
+
+    Voxels that are zero do not count. A channel without any other has the mean 0, deviation 1.
+    """
+    inside = values[values != 0].astype(np.float64)  # float32 sums lose digits at a million
+    if not inside.size:
+        return Window(lower=0.0, upper=0.0, mean=0.0, deviation=1.0)
+    lower, upper = np.percentile(inside, CLIPPED_PERCENTILES)
+    np.clip(inside, lower, upper, out=inside)
+    mean, deviation = float(inside.mean()), float(inside.std())
+    if deviation < _SMALLEST_DEVIATION * abs(mean):  # two values, as in a mask
+        deviation = abs(mean)
+    return Window(lower=float(lower), upper=float(upper), mean=mean, deviation=deviation)
+
+
 def window(values: Float32[np.ndarray, " voxels"]) -> Window:
     """Measure the statistics that CT is normalised by.
 
@@ -57,12 +73,7 @@ def _by_window(channel: Shaped[np.ndarray, "i j k"], scale: Window) -> Float32[n
 
 
 def _by_itself(channel: Shaped[np.ndarray, "i j k"]) -> Float32[np.ndarray, "i j k"]:
-    values = channel.astype(np.float64)  # float32 sums lose digits at intensities of a million
-    is_inside = values != 0
-    lower, upper = np.percentile(values[is_inside], CLIPPED_PERCENTILES)
-    inside = np.clip(values[is_inside], lower, upper)
-    mean, deviation = inside.mean(), inside.std()
-    if deviation < _SMALLEST_DEVIATION * abs(mean):  # two values, as in a mask
-        deviation = abs(mean)
-    values[is_inside] = inside
-    return ((values - mean) / deviation).astype(np.float32)
+    scale = own_window(channel)
+    values = channel.astype(np.float64)
+    np.clip(values, scale.lower, scale.upper, out=values, where=channel != 0)
+    return ((values - scale.mean) / scale.deviation).astype(np.float32)

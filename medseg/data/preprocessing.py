@@ -7,12 +7,12 @@ undoes the way in exactly: axes in their order and direction, and the number of 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Float32, Shaped
 
 from medseg.data import resampling
 from medseg.data.intensity import normalise
 from medseg.recipe import Plan
-from medseg.regions import decode_logits
+from medseg.regions import decode_logits, entropy
 from medseg.segmentation import Segmentation, label_map_dtype
 from medseg.shapes import Image, LabelMap, Scores, Shape
 from medseg.task import Task
@@ -71,6 +71,21 @@ def prepare_labels(
     return np.concatenate([indices[part.argmax(axis=0)] for part in parts])
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A segmentation, and how sure the network was of it.
+
+    Attributes:
+        segmentation: On the grid of the scan.
+        mean_entropy: Of the voxels of each label that was found; from 0, certain, to 1.
+        entropy: Of every voxel of the scan, if it was asked for.
+    """
+
+    segmentation: Segmentation
+    mean_entropy: dict[str, float]
+    entropy: Float32[np.ndarray, "i j k"] | None
+
+
 def restore(logits: Scores, prepared: Prepared, task: Task) -> Segmentation:
     """Bring logits back onto the grid of the scan and decide on a label for every voxel.
 
@@ -78,5 +93,37 @@ def restore(logits: Scores, prepared: Prepared, task: Task) -> Segmentation:
     """
     parts = resampling.slabs(logits, prepared.ras_shape)
     upright = np.concatenate([decode_logits(part, task) for part in parts])
-    label_map = reorder(upright[None], inverse(prepared.order))[0]
-    return Segmentation(np.ascontiguousarray(label_map), prepared.original, task)
+    return Segmentation(_as_scanned(upright, prepared), prepared.original, task)
+
+
+def restore_measured(
+    logits: Scores, prepared: Prepared, task: Task, *, keep_entropy: bool
+) -> Measured:
+    """Do as `restore` does, and measure the entropy on the way, slab by slab."""
+    highest = max(label.value for label in task.labels.values())
+    sums, counts = np.zeros(highest + 1), np.zeros(highest + 1)
+    labels, entropies = [], []
+    for part in resampling.slabs(logits, prepared.ras_shape):
+        decided, unsure = decode_logits(part, task), entropy(part, task)
+        values = decided.reshape(-1)
+        sums += np.bincount(values, weights=unsure.reshape(-1), minlength=highest + 1)
+        counts += np.bincount(values, minlength=highest + 1)
+        labels.append(decided)
+        entropies += [unsure] if keep_entropy else []
+    means = {
+        name: float(sums[label.value] / counts[label.value])
+        for name, label in task.labels.items()
+        if counts[label.value]
+    }
+    label_map = _as_scanned(np.concatenate(labels), prepared)
+    return Measured(
+        Segmentation(label_map, prepared.original, task),
+        means,
+        _as_scanned(np.concatenate(entropies), prepared) if keep_entropy else None,
+    )
+
+
+def _as_scanned(
+    upright: Shaped[np.ndarray, "a b c"], prepared: Prepared
+) -> Shaped[np.ndarray, "i j k"]:
+    return np.ascontiguousarray(reorder(upright[None], inverse(prepared.order))[0])

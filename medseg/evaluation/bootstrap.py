@@ -61,6 +61,53 @@ def interval(
     return ends(drawn_means(values[:, None], draws=draws, seed=seed)[:, 0], confidence=confidence)
 
 
+def region_intervals(
+    values: Float64[np.ndarray, "cases regions"], *, draws: int = DRAWS, seed: int = 0
+) -> tuple[Float64[np.ndarray, "regions 2"], tuple[float, float]]:
+    """Return the interval of each region's mean, and that of the mean over the regions.
+
+    Whole cases are drawn, the same for all regions; NaN, where a case lacks a region, is left out
+    of a draw's means, and a draw in which no case holds a region says nothing of it.
+
+    Args:
+        values: One score for each region of each case.
+        draws: How often cases are drawn.
+        seed: The same seed gives the same draws.
+
+    Returns:
+        NaN at both ends for a region that fewer than two cases hold, or that is infinite in one;
+        over the regions for fewer than two cases, and where any value is infinite.
+    """
+    known = ~np.isnan(values)
+    infinite = np.isinf(values).any(axis=0)
+    found = np.full((values.shape[1], 2), np.nan)
+    if len(values) < 2:
+        return found, (math.nan, math.nan)
+    counted = known & ~infinite
+    means = drawn_means(np.where(counted, values, 0.0), draws=draws, seed=seed)
+    if not counted.all():
+        held = drawn_means(counted.astype(np.float64), draws=draws, seed=seed)
+        means = np.divide(means, held, out=np.full_like(means, np.nan), where=held > 0)
+    told = (known.sum(axis=0) > 1) & ~infinite
+    found[told] = _ends_of_each(means[:, told])
+    if infinite.any():
+        return found, (math.nan, math.nan)
+    regions = (~np.isnan(means)).sum(axis=1)
+    over_all = np.nansum(means, axis=1)[regions > 0] / regions[regions > 0]
+    return found, ends(over_all) if len(over_all) else (math.nan, math.nan)
+
+
+def _ends_of_each(
+    drawn: Float64[np.ndarray, "draws regions"],
+) -> Float64[np.ndarray, "regions 2"]:
+    """Return the ends of the intervals of several means; NaN is no draw."""
+    found = np.empty((drawn.shape[1], 2))
+    gaps = np.isnan(drawn).any(axis=0)
+    for place, column in enumerate(np.ascontiguousarray(drawn.T)):
+        found[place] = ends(column[~np.isnan(column)] if gaps[place] else column)
+    return found
+
+
 def ends(drawn: Float64[np.ndarray, " draws"], *, confidence: float = 0.95) -> tuple[float, float]:
     """Return the ends of the interval that holds the middle `confidence` of the drawn values."""
     tail = (1 - confidence) / 2

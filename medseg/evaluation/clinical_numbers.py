@@ -144,6 +144,40 @@ NOTHING: Final = ClinicalNumbers()
 """What there is where nothing was measured."""
 
 
+def needs_data(task: Task) -> bool:
+    """Tell whether a clinical number of `task` is computed from the data set's own files.
+
+    Raises:
+        UsageError: The task names clinical numbers that do not exist or lacks their regions.
+    """
+    return any(_chosen(name, task).NEEDS_DATA for name in task.clinical)
+
+
+def require_data(task: Task, cases: Sequence[str], data: Path | None) -> None:
+    """Check before anything is scored that `measure` will find what it needs.
+
+    Args:
+        task: Its `clinical` names what applies.
+        cases: That will be scored.
+        data: The folder of the data set's own files, if one was given.
+
+    Raises:
+        UsageError: The task names clinical numbers that do not exist or lacks their regions, or
+            `data` is given but the task makes no use of it.
+        DataError: The data set's files are incomplete.
+    """
+    chosen = [_chosen(name, task) for name in task.clinical]
+    needing = [each for each in chosen if each.NEEDS_DATA]
+    if data is not None and not needing:
+        raise UsageError(
+            f"task {task.name} makes no use of the data set's own files", remedy="Leave out --data"
+        )
+    if data is not None:
+        empty = {case: dict.fromkeys(task.region_names, 0.0) for case in cases}
+        for each in needing:
+            each.compute(empty, data)
+
+
 def measure(scores: Scores, task: Task, data: Path | None = None) -> ClinicalNumbers:
     """Compute all that the task defines, of references and predictions.
 

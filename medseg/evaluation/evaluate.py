@@ -11,6 +11,7 @@ from medseg.data.cases import Case
 from medseg.data.matching import match
 from medseg.errors import DataError, MedsegError, listed
 from medseg.evaluation import region_pairs
+from medseg.evaluation.one_grid import onto, require_perpendicular, require_same_place
 from medseg.evaluation.pair import Pair
 from medseg.evaluation.score import DEFAULT, Score, Scores, score_pairs
 from medseg.segmentation import FileValues, Segmentation
@@ -49,7 +50,7 @@ def references(task: Task, folder: Path) -> References:
     """
     found = layouts.recognise(folder, task) if folder.is_dir() else None
     if found is None:
-        return References(task, label_maps(folder), {}, folder, frozenset(), is_data_set=False)
+        return References(task, reference_maps(folder), {}, folder, frozenset(), is_data_set=False)
     matched = match(found, task)
     layouts.require_labelled(matched.data_set)
     return of_cases(matched.data_set.cases, matched.task, folder)
@@ -103,11 +104,12 @@ def side_by_side(
 
     Raises:
         DataError: A folder or a prediction is missing, a prediction has no reference, a label
-            value is unknown, or a prediction does not lie on its reference's grid.
+            value is unknown, or a prediction does not lie on its reference's grid. With `resample`:
+            a prediction has labels outside its reference's box.
         ImageError: A file is damaged.
     """
     predictions = label_maps(prediction_dir)
-    wanted = sorted(known.paths if cases is None else cases)
+    wanted = cases_of(known, cases)
     unknown = tuple(sorted(set(predictions) - set(known.paths) - known.unlabelled))
     _require(wanted, known.paths, known.place, "reference")
     _require(wanted, predictions, prediction_dir, "prediction")
@@ -132,6 +134,11 @@ def side_by_side(
     }
 
 
+def cases_of(known: References, chosen: Collection[str] | None = None) -> list[str]:
+    """Return the cases that will be scored: those chosen, else all references."""
+    return sorted(known.paths if chosen is None else chosen)
+
+
 def label_maps(folder: Path) -> dict[str, Path]:
     """Return the image files of `folder` by their case.
 
@@ -140,17 +147,19 @@ def label_maps(folder: Path) -> dict[str, Path]:
     Raises:
         DataError: There is no such folder, it holds no image, or two NIfTI files are of one case.
     """
-    if not folder.is_dir():
-        raise DataError("there is no such folder", where=folder, remedy="Check the path")
-    found: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and formats.suffix_of(path) is not None:
-            found.setdefault(case_of(path), []).append(path)
-    if not found:
-        raise DataError(
-            "holds no label maps", where=folder, remedy="Give the folder the files lie in"
-        )
-    return {case: _one_of(paths) for case, paths in found.items()}
+    return {case: _one_of(paths) for case, paths in _by_case(folder).items()}
+
+
+def reference_maps(folder: Path) -> dict[str, Path]:
+    """Return the label maps of a folder of references, in which the scans may lie too.
+
+    As `label_maps`; but where only one file of a case has `_seg`, `-seg` or `_gt` behind it, the
+    others are taken for its scan, as in ACDC's `frame01.nii.gz` and `frame01_gt.nii.gz`.
+
+    Raises:
+        DataError: As in `label_maps`.
+    """
+    return {case: _one_of(_marked(paths) or paths) for case, paths in _by_case(folder).items()}
 
 
 def case_of(path: Path) -> str:
@@ -167,28 +176,44 @@ def read_pair(
     """Read the reference of a case and its prediction on one grid.
 
     Raises:
-        DataError: A label value is unknown, or the grids differ and `resample` is not asked for.
+        DataError: A label value is unknown, the reference's axes are not perpendicular, the grids
+            differ and `resample` is not asked for, or it would drop what was predicted.
         ImageError: A file is damaged.
     """
     reference = known.paths[case]
     there = formats.read_segmentation(reference, known.task, known.values.get(case))
     found = formats.read_segmentation(prediction, known.task)
-    if there.grid.matches(found.grid):
-        return there, found
+    require_perpendicular(there.grid, reference)
     if resample:
-        return there, found.on(there.grid)
-    what = (
-        f"has the shape {found.grid.shape}, but its reference {reference} has {there.grid.shape}"
-        if there.grid.shape != found.grid.shape
-        else f"lies elsewhere in the patient than its reference {reference}: their affines differ"
-    )
-    remedy = "Predict on the scan the reference was drawn on, or bring it there with --resample"
-    raise DataError(what, where=prediction, remedy=remedy)
+        return there, onto(found, there.grid, prediction)
+    require_same_place(found.grid, there.grid, prediction=prediction, reference=reference)
+    return there, found
 
 
 def _score(case: str, pairs: Mapping[str, Pair], rows: Mapping[str, list[Score]]) -> None:
     for convention, scored in rows.items():
         scored += score_pairs(case, pairs, convention=convention)
+
+
+def _by_case(folder: Path) -> dict[str, list[Path]]:
+    if not folder.is_dir():
+        raise DataError("there is no such folder", where=folder, remedy="Check the path")
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and formats.suffix_of(path) is not None:
+            found.setdefault(case_of(path), []).append(path)
+    if not found:
+        deeper = next((p.parent for p in folder.rglob("*") if formats.suffix_of(p)), None)
+        raise DataError(
+            "holds no label maps" + (f", but {deeper} does" if deeper else ""),
+            where=folder,
+            remedy="Give one folder that the label maps of all cases lie in, side by side",
+        )
+    return found
+
+
+def _marked(paths: list[Path]) -> list[Path]:
+    return [path for path in paths if case_of(path) != formats.stem(path)]
 
 
 def _one_of(paths: list[Path]) -> Path:
@@ -198,7 +223,8 @@ def _one_of(paths: list[Path]) -> Path:
         raise DataError(
             f"{', '.join(path.name for path in candidates)} are of one case",
             where=candidates[0].parent,
-            remedy="Keep one of them",
+            remedy="Put the label maps that are to be scored into a folder of their own, one for"
+            " each case",
         )
     return candidates[0]
 
@@ -233,5 +259,15 @@ def _refuse(wrong: Sequence[tuple[str, MedsegError]], cases: int, folder: Path) 
     raise type(first)(
         f"{len(wrong)} of {cases} cases cannot be scored: {reasons}",
         where=folder,
-        remedy=first.remedy,
+        remedy=_remedies(wrong),
     ) from first
+
+
+def _remedies(wrong: Sequence[tuple[str, MedsegError]]) -> str:
+    """Return what to do about each kind of error, with its cases if there are several kinds."""
+    by_remedy: dict[str, list[str]] = {}
+    for case, error in wrong:
+        by_remedy.setdefault(error.remedy, []).append(case)
+    if len(by_remedy) == 1:
+        return wrong[0][1].remedy
+    return ". ".join(f"{listed(cases)}: {remedy}" for remedy, cases in by_remedy.items())

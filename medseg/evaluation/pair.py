@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float64
 
-from medseg.evaluation import surface
+from medseg.evaluation import surface, topology
 from medseg.shapes import Mask, Shape, Spacing
 
 TOLERANCE_MM: Final = 2.0
@@ -42,9 +42,10 @@ class Pair:
         spacing_mm: Distance between voxel centres along i, j and k.
         tolerance_mm: How far a surface may be off in the surface Dice.
         image_shape: Shape of the whole image, if the masks are cut from it; else that of the masks.
+        voxel_mm3: Volume of a voxel; the product of the spacing if absent.
 
     Raises:
-        ValueError: The masks differ in shape, or a spacing is not positive.
+        ValueError: The masks differ in shape, or the spacing is not three positive numbers.
     """
 
     reference: Mask
@@ -52,11 +53,11 @@ class Pair:
     spacing_mm: Spacing
     tolerance_mm: float = TOLERANCE_MM
     image_shape: Shape | None = None
+    voxel_mm3: float | None = None
 
     def __post_init__(self) -> None:
         require_one_shape(self.reference.shape, self.prediction.shape)
-        if not all(0 < step < np.inf for step in self.spacing_mm):
-            raise ValueError(f"spacing {self.spacing_mm} must be positive millimetres")
+        require_spacing(self.spacing_mm)
 
     @property
     def diagonal_mm(self) -> float:
@@ -67,7 +68,7 @@ class Pair:
     @property
     def voxel_ml(self) -> float:
         """Volume of a voxel in millilitres."""
-        return math.prod(self.spacing_mm) / 1000.0
+        return (self.voxel_mm3 or math.prod(self.spacing_mm)) / 1000.0
 
     @property
     def image_ml(self) -> float:
@@ -84,6 +85,18 @@ class Pair:
         """Volume of the reference and of the prediction in millilitres."""
         reference, prediction = self.sizes
         return reference * self.voxel_ml, prediction * self.voxel_ml
+
+    @cached_property
+    def components(self) -> tuple[int, int]:
+        """Number of connected components in the reference and in the prediction."""
+        reference, prediction = self.cropped
+        return topology.components(reference), topology.components(prediction)
+
+    @cached_property
+    def holes(self) -> tuple[int, int]:
+        """Number of enclosed cavities in the reference and in the prediction."""
+        reference, prediction = self.cropped
+        return topology.holes(reference), topology.holes(prediction)
 
     @cached_property
     def shared(self) -> int:
@@ -145,6 +158,26 @@ def require_one_shape(reference: tuple[int, ...], prediction: tuple[int, ...]) -
             f"a reference of {reference} cannot be compared with a prediction of {prediction};"
             " resample one onto the other's grid"
         )
+
+
+def require_spacing(spacing_mm: object) -> Spacing:
+    """Return `spacing_mm` as three numbers.
+
+    Raises:
+        ValueError: It is not three positive numbers.
+    """
+    steps = np.asarray(spacing_mm)
+    if (
+        steps.shape != (3,)
+        or steps.dtype.kind not in "iuf"
+        or not ((steps > 0) & (steps < np.inf)).all()
+    ):
+        raise ValueError(
+            f"spacing {spacing_mm!r} must be three positive numbers, the distance between voxel"
+            " centres along i, j and k in millimetres"
+        )
+    i, j, k = map(float, steps)
+    return i, j, k
 
 
 def _range(mask: Mask, axis: int) -> slice:

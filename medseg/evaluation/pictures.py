@@ -1,12 +1,11 @@
 """All pictures of one evaluation: `boxes.png`, `bland_altman.png` and `worst_cases.png`."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from medseg import formats
-from medseg.errors import DataError
-from medseg.evaluation import score_files, score_plots, worst_cases
+from medseg.evaluation import scans, score_files, score_plots, worst_cases
 from medseg.evaluation.clinical_numbers import ClinicalNumbers
 from medseg.evaluation.evaluate import References, label_maps, read_pair
 from medseg.evaluation.score import Scores
@@ -30,44 +29,55 @@ class Places:
     resample: bool = False
 
 
-def draw(scores: Scores, numbers: ClinicalNumbers, places: Places, folder: Path) -> None:
-    """Draw all pictures into `folder`; the worst cases are read once more.
+def require_scans(places: Places, cases: Collection[str]) -> None:
+    """Check before anything is scored that every case that may be drawn has its scan.
+
+    Raises:
+        DataError: A case has none, or there is no such folder.
+    """
+    if places.image_dir is not None:
+        _scans(places, cases)
+
+
+def draw(scores: Scores, places: Places, folder: Path) -> None:
+    """Draw `boxes.png` and `worst_cases.png`; the worst cases are read once more.
 
     Raises:
         DataError: The scan of a worst case is missing, or lies on another grid.
         OutputError: They cannot be written.
     """
-    columns = [column for column in scores.columns if column in score_files.SHOWN]
-    score_plots.draw_boxes(scores, columns, folder / "boxes.png")
+    score_plots.draw_boxes(scores, score_files.shown(scores), folder / "boxes.png")
+    worst_cases.draw(list(_worst(scores, places)), folder / "worst_cases.png")
+
+
+def draw_agreement(numbers: ClinicalNumbers, folder: Path) -> None:
+    """Draw `bland_altman.png`, if there are clinical numbers; it is the same in any convention.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     if numbers.rows:
         score_plots.draw_bland_altman(numbers, folder / "bland_altman.png")
-    worst_cases.draw(list(_worst(scores, places)), folder / "worst_cases.png")
+
+
+def _scans(places: Places, cases: Collection[str]) -> Mapping[str, Path]:
+    if places.image_dir is None:
+        return {}
+    known, predictions = places.references, label_maps(places.prediction_dir)
+    scored = [*known.paths.values(), *predictions.values()]
+    return scans.find(places.image_dir, cases, known.task, label_maps=scored)
 
 
 def _worst(scores: Scores, places: Places) -> Iterator[Shown]:
     predictions = label_maps(places.prediction_dir)
-    for ranked in worst_cases.worst(scores):
-        case = ranked.case
+    ranked = worst_cases.worst(scores)
+    images = _scans(places, [one.case for one in ranked])
+    for one in ranked:
         known, found = read_pair(
-            places.references, case, predictions[case], resample=places.resample
+            places.references, one.case, predictions[one.case], resample=places.resample
         )
         image = None
-        if places.image_dir is not None:
-            path = _image_of(case, places.image_dir)
-            image = formats.read(path)
-            worst_cases.require_same_grid(image, known.grid, path)
-        yield Shown(ranked, known, found, image)
-
-
-def _image_of(case: str, folder: Path) -> Path:
-    """Return the case's scan, or the first of its channels, such as `CASE_0000.nii.gz`."""
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    stems = {formats.stem(path): path for path in files if formats.suffix_of(path)}
-    channels = [path for stem, path in stems.items() if stem.startswith((f"{case}_", f"{case}-"))]
-    if case not in stems and not channels:
-        raise DataError(
-            f"holds no scan of {case}",
-            where=folder,
-            remedy=f"Give the folder of {case}.nii.gz and the others, or leave out --images",
-        )
-    return stems.get(case) or channels[0]
+        if one.case in images:
+            image = formats.read(images[one.case])
+            worst_cases.require_same_grid(image, known.grid, images[one.case])
+        yield Shown(one, known, found, image)

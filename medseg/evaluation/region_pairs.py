@@ -36,6 +36,7 @@ def pairs(reference: Segmentation, prediction: Segmentation) -> dict[str, Pair]:
         },
         spacing_mm=reference.grid.spacing_mm,
         tolerance_mm=task.tolerance_mm or TOLERANCE_MM,
+        voxel_mm3=1000.0 * reference.grid.voxel_ml,
     )
 
 
@@ -46,6 +47,7 @@ def of_label_maps(
     regions: Mapping[str, Collection[int]],
     spacing_mm: Spacing,
     tolerance_mm: float = TOLERANCE_MM,
+    voxel_mm3: float | None = None,
 ) -> dict[str, Pair]:
     """Return the masks of each region.
 
@@ -55,6 +57,7 @@ def of_label_maps(
         regions: The label values that each region is made of.
         spacing_mm: Distance between voxel centres along i, j and k.
         tolerance_mm: How far a surface may be off in the surface Dice.
+        voxel_mm3: Volume of a voxel; the product of the spacing if absent.
     """
     boxes = _boxes(reference), _boxes(prediction)
     found = {}
@@ -66,6 +69,7 @@ def of_label_maps(
             spacing_mm,
             tolerance_mm=tolerance_mm,
             image_shape=reference.shape,
+            voxel_mm3=voxel_mm3,
         )
     return found
 

@@ -5,7 +5,7 @@ import io
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +22,15 @@ from medseg.segmentation import Segmentation
 DEFAULT: Final = "medseg"
 """The convention that counts unless another is asked for."""
 
+SIZES: Final = (
+    *("reference_ml", "prediction_ml", "volume_error_ml", "volume_error_percent"),
+    *("reference_components", "prediction_components", "reference_holes", "prediction_holes"),
+)
+"""What a table of scores tells beside the metrics; an error is signed, in % of the reference."""
+
+Grid = Float64[np.ndarray, "cases regions"]
+Intervals = tuple[Float64[np.ndarray, "regions 2"], tuple[float, float]]
+
 _MANY_VOXELS: Final = 100_000
 """From which on threads save more time than it takes to start them."""
 
@@ -36,6 +45,8 @@ class Score:
         values: The metrics by column, such as `hd95_mm`.
         status: Whether reference and prediction hold the region.
         volumes_ml: Volume in the reference and in the prediction; NaN where not measured.
+        components: Number of connected components in either; NaN where not counted.
+        holes: Number of enclosed cavities in either; NaN where not counted.
     """
 
     case: str
@@ -43,6 +54,15 @@ class Score:
     values: Mapping[str, float]
     status: Status
     volumes_ml: tuple[float, float] = (math.nan, math.nan)
+    components: tuple[float, float] = (math.nan, math.nan)
+    holes: tuple[float, float] = (math.nan, math.nan)
+
+    @property
+    def sizes(self) -> tuple[float, ...]:
+        """What was measured of both sides, in the order of `SIZES`."""
+        known, found = self.volumes_ml
+        percent = 100 * (found - known) / known if known else math.nan
+        return (known, found, found - known, percent, *self.components, *self.holes)
 
 
 @dataclass(frozen=True)
@@ -76,7 +96,7 @@ class Scores:
 
     def region_mean(self, column: str, region: str) -> float:
         """Return the mean of a metric over the cases; NaN if the region is absent from all."""
-        return _mean(row.values[column] for row in self.rows if row.region == region)
+        return float(self._region_means[column][self.regions.index(region)])
 
     def mean(self, column: str) -> float:
         """Return the mean over the regions of their means over the cases.
@@ -84,28 +104,22 @@ class Scores:
         A region that is absent from every case is left out; NaN if all are. Every region weighs
         the same, however many cases hold it.
         """
-        return _mean(self.region_mean(column, region) for region in self.regions)
+        if column not in self._region_means:
+            return math.nan  # nothing was scored
+        return float(_means(self._region_means[column][:, None])[0])
 
     def interval(self, column: str) -> tuple[float, float]:
         """Return the 95 % bootstrap interval over cases of `mean`.
 
         NaN at both ends for fewer than two cases, and where a value is infinite.
         """
-        values = self._grid(column)
-        if len(values) < 2 or np.isinf(values).any():
-            return math.nan, math.nan
-        known = ~np.isnan(values)
-        held = bootstrap.drawn_means(known.astype(np.float64))
-        totals = bootstrap.drawn_means(np.where(known, values, 0.0))
-        means = np.divide(totals, held, out=np.zeros_like(totals), where=held > 0)
-        regions = (held > 0).sum(axis=1)  # a draw may hold none of the cases with a region
-        drawn = means.sum(axis=1)[regions > 0] / regions[regions > 0]
-        return bootstrap.ends(drawn) if len(drawn) else (math.nan, math.nan)
+        return self._intervals(column)[1]
 
     def count(self, status: Status, region: str | None = None) -> int:
         """Count the scores of `status`, of one region or of all."""
-        counted = Counter(row.status for row in self.rows if region in (None, row.region))
-        return counted[status]
+        if region is not None:
+            return self._counted[region, status]
+        return sum(self._counted[each, status] for each in self.regions)
 
     def summary(self) -> dict[str, Any]:
         """Return the means and counts, ready for JSON; null stands for what is not finite."""
@@ -130,19 +144,21 @@ class Scores:
         }
 
     def table(self) -> str:
-        """Return the scores as CSV: case, region, the metrics, status."""
+        """Return the scores as CSV: case, region, the metrics, status, `SIZES`."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["case", "region", *self.columns, "status"])
+        writer.writerow(["case", "region", *self.columns, "status", *SIZES])
         for row in self.rows:
             values = [repr(row.values[column]) for column in self.columns]
-            writer.writerow([row.case, row.region, *values, row.status.value])
+            sizes = [repr(size) for size in row.sizes[:4]] + [f"{n:.0f}" for n in row.sizes[4:]]
+            writer.writerow([row.case, row.region, *values, row.status.value, *sizes])
         return text.getvalue()
 
     def _spread(self, region: str) -> dict[str, dict[str, Summary]]:
         """Describe each metric of a region beyond its mean: by quantity, then by metric."""
+        place = self.regions.index(region)
         by_column = {
-            column: spread(row.values[column] for row in self.rows if row.region == region)
+            column: spread(self._grids[column][:, place], self._intervals(column)[0][place])
             for column in self.columns
         }
         quantities = ("median", "standard_deviation", "interval_95")
@@ -155,14 +171,35 @@ class Scores:
         low, high = self.interval(column)
         return None if math.isnan(low) else [low, high]
 
-    def _grid(self, column: str) -> Float64[np.ndarray, "cases regions"]:
-        """Return a metric by case and region; NaN where a case lacks the region's row."""
+    @cached_property
+    def _grids(self) -> dict[str, Grid]:
+        """Every metric by case and region; NaN where a case lacks the region's row."""
         rows = {case: row for row, case in enumerate(self.cases)}
         places = {region: place for place, region in enumerate(self.regions)}
-        grid = np.full((len(rows), len(places)), np.nan)
+        grids = {column: np.full((len(rows), len(places)), np.nan) for column in self.columns}
         for score in self.rows:
-            grid[rows[score.case], places[score.region]] = score.values[column]
-        return grid
+            row, place = rows[score.case], places[score.region]
+            for column, value in score.values.items():
+                grids[column][row, place] = value
+        return grids
+
+    @cached_property
+    def _region_means(self) -> dict[str, Float64[np.ndarray, " regions"]]:
+        return {column: _means(grid) for column, grid in self._grids.items()}
+
+    @cached_property
+    def _counted(self) -> Counter[tuple[str, Status]]:
+        return Counter((row.region, row.status) for row in self.rows)
+
+    @cached_property
+    def _found_intervals(self) -> dict[str, Intervals]:
+        return {}
+
+    def _intervals(self, column: str) -> Intervals:
+        """Return the interval of each region and that over all; both are drawn once."""
+        if column not in self._found_intervals:
+            self._found_intervals[column] = bootstrap.region_intervals(self._grids[column])
+        return self._found_intervals[column]
 
     def _counts(self, region: str | None = None) -> dict[str, int]:
         kinds = (Status.ABSENT, Status.MISSED, Status.FALSE_ALARM)
@@ -192,20 +229,24 @@ def score_pairs(case: str, pairs: Mapping[str, Pair], *, convention: str) -> lis
         convention: What the scores mean.
     """
     compute = conventions.load(convention).compute
+
+    def scored(region: str) -> Score:
+        pair = pairs[region]
+        components, holes = ((float(a), float(b)) for a, b in (pair.components, pair.holes))
+        return Score(case, region, compute(pair), pair.status, pair.volumes_ml, components, holes)
+
     if sum(pair.reference.size for pair in pairs.values()) < _MANY_VOXELS:
-        values = list(map(compute, pairs.values()))
-    else:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            values = list(pool.map(compute, pairs.values()))
-    return [
-        Score(case, region, scored, pair.status, pair.volumes_ml)
-        for (region, pair), scored in zip(pairs.items(), values, strict=True)
-    ]
+        return list(map(scored, pairs))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(scored, pairs))
 
 
-def _mean(values: Iterable[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return math.fsum(known) / len(known) if known else math.nan
+def _means(grid: Grid) -> Float64[np.ndarray, " regions"]:
+    """Return the mean of each column without NaN; NaN if there is nothing else."""
+    known = ~np.isnan(grid)
+    totals = np.where(known, grid, 0.0).sum(axis=0)
+    held = known.sum(axis=0)
+    return np.divide(totals, held, out=np.full(len(totals), np.nan), where=held > 0)
 
 
 def _or_none(value: float) -> float | None:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,21 +11,28 @@ from medseg.evaluation import conventions
 from medseg.evaluation.bootstrap import DRAWS
 from medseg.evaluation.clinical_numbers import NOTHING, ClinicalNumbers
 from medseg.evaluation.pair import Status
-from medseg.evaluation.score import Scores
+from medseg.evaluation.score import DEFAULT, Scores
 from medseg.evaluation.text_table import TextTable, escaped, number
 
-SHOWN: Final = (
-    *("dice", "dice_legacy", "nsd", "hd95_mm", "hd95_voxels", "hd95_legacy_mm", "assd_mm"),
-    "detection_f1",
-)
-"""The columns that are shown; `scores.csv` and `summary.json` hold all."""
+SHOWN: Final = ("dice", "nsd", "hd95_mm", "assd_mm")
+"""What is shown of the default convention; `scores.csv` and `summary.json` hold all columns."""
+
+_SCORES: Final = ("scores.csv", "scores.md", "summary.json", "boxes.png", "worst_cases.png")
+_AGREEMENT: Final = ("clinical.csv", "bland_altman.png")
 
 _KINDS: Final = (Status.MISSED, Status.FALSE_ALARM, Status.ABSENT)
 
 
+def shown(scores: Scores) -> list[str]:
+    """Return the columns to show, the Dice first: all of a convention but of the default few."""
+    if scores.convention != DEFAULT:
+        return scores.columns
+    return [column for column in SHOWN if column in scores.columns]
+
+
 def means(scores: Scores) -> TextTable:
     """Return the means by region and over all, and beside each what a mean hides."""
-    columns = [column for column in scores.columns if column in SHOWN]
+    columns = shown(scores)
     by_region = [
         (
             region,
@@ -69,11 +76,38 @@ def agreements(numbers: ClinicalNumbers) -> TextTable:
     )
 
 
+def agreements_in_brief(numbers: ClinicalNumbers) -> TextTable:
+    """Return what a terminal has room for; of the counts those that are not all 0."""
+    found = numbers.agreements()
+    kinds = ("undefined", *map(str, _KINDS))
+    counted = [kind for kind in kinds if any(getattr(each, kind) for each in found)]
+    return TextTable(
+        title="Clinical numbers, means over subjects",
+        headings=(
+            *("quantity", "reference", "prediction", "error ± limits"),
+            *(kind.replace("_", " ") for kind in counted),
+        ),
+        rows=tuple(
+            (
+                f"{each.quantity} ({each.unit})",
+                *(_short(each.reference), _short(each.prediction)),
+                f"{_short(each.error, sign='+')} ± {_short(each.limits[1] - each.error)}",
+                *(str(getattr(each, kind)) for kind in counted),
+            )
+            for each in found
+        ),
+        words=1,
+    )
+
+
 def notes(scores: Sequence[Scores], numbers: ClinicalNumbers) -> list[str]:
     """Say how the numbers came about, in sentences."""
-    sources = [(one.convention, conventions.load(one.convention).SOURCE) for one in scores]
+    names = [one.convention for one in scores]
     said = [
-        *(f"Convention {name}: {source}." for name, source in sources),
+        *(
+            f"Convention {name}: {conventions.describe(name)} ({conventions.load(name).SOURCE})"
+            for name in names
+        ),
         "Mean: over the cases of each region, then over the regions, which weigh the same."
         f" Interval: holds 95 % of {DRAWS} bootstrap means over cases (seed 0).",
     ]
@@ -93,9 +127,9 @@ def notes(scores: Sequence[Scores], numbers: ClinicalNumbers) -> list[str]:
 
 def markdown(scores: Scores, numbers: ClinicalNumbers) -> str:
     """Return the tables and notes as Markdown."""
-    shown = [means(scores), *([agreements(numbers)] if numbers.rows else [])]
+    tables = [means(scores), *([agreements(numbers)] if numbers.rows else [])]
     parts = ["# Scores"]
-    for table in shown:
+    for table in tables:
         parts += [f"## {table.title}", table.markdown()]
     parts.append("\n".join(f"- {escaped(note)}" for note in notes([scores], numbers)))
     return "\n\n".join(parts) + "\n"
@@ -111,7 +145,7 @@ def document(scores: Scores, numbers: ClinicalNumbers) -> dict[str, Any]:
 
 
 def write(scores: Scores, folder: Path, numbers: ClinicalNumbers = NOTHING) -> None:
-    """Write `scores.csv`, `scores.md`, `summary.json` and, if there are any, `clinical.csv`.
+    """Write `scores.csv`, `scores.md` and `summary.json`.
 
     Raises:
         OutputError: They cannot be written.
@@ -120,8 +154,43 @@ def write(scores: Scores, folder: Path, numbers: ClinicalNumbers = NOTHING) -> N
     files.write_text(folder / "scores.md", markdown(scores, numbers))
     text = json.dumps(document(scores, numbers), indent=2, allow_nan=False, ensure_ascii=False)
     files.write_text(folder / "summary.json", text + "\n")
+
+
+def write_all(scores: Mapping[str, Scores], numbers: ClinicalNumbers, folder: Path) -> None:
+    """Write the scores of each convention, and the clinical numbers, which are the same for all.
+
+    What an earlier evaluation has left in `folder` is removed, so that no file contradicts another.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    _remove(folder)
+    for convention in conventions.names():
+        _remove(folder / convention)
+    for name, one in scores.items():
+        write(one, folder_of(name, scores, folder), numbers)
     if numbers.rows:
         files.write_text(folder / "clinical.csv", numbers.table())
+
+
+def folder_of(convention: str, scores: Collection[str], folder: Path) -> Path:
+    """Return where a convention's files go: a folder of its own if there are several."""
+    return folder / convention if len(scores) > 1 else folder
+
+
+def _remove(folder: Path) -> None:
+    """Remove the files of an earlier evaluation, but nobody else's."""
+    if (folder / "scores.csv").is_file() and (folder / "summary.json").is_file():
+        for name in (*_SCORES, *_AGREEMENT):
+            _unlink(folder / name)
+    elif any((folder / name / "scores.csv").is_file() for name in conventions.names()):
+        for name in _AGREEMENT:
+            _unlink(folder / name)
+
+
+def _unlink(path: Path) -> None:
+    with files.explained(path):
+        path.unlink(missing_ok=True)
 
 
 def _words(kind: Status) -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from medseg.errors import DataError, UsageError, listed
 from medseg.evaluation import metrics
 from medseg.evaluation.pair import Status
+from medseg.evaluation.score import SIZES
 
 Key = tuple[str, str]
 """A case and a region."""
@@ -53,6 +54,8 @@ class Paired:
         values: The scores by metric; NaN where all models have NaN.
         filled: How many regions of cases are absent for one model and a false alarm of another.
         not_compared: Columns that are no metrics of medseg, or that some table lacks.
+        one_sided: Where a model missed or made up the region, so that its value is that of an empty
+            mask; None if it is not told.
     """
 
     models: tuple[str, ...]
@@ -62,6 +65,7 @@ class Paired:
     values: Mapping[str, Float64[np.ndarray, "cases regions models"]]
     filled: int
     not_compared: tuple[str, ...]
+    one_sided: Bool[np.ndarray, "cases regions models"] | None = None
 
 
 def read(place: Path) -> Table:
@@ -72,7 +76,7 @@ def read(place: Path) -> Table:
     """
     path = place / _FILE if place.is_dir() else place
     rows = _rows(path)
-    columns = tuple(column for column in rows[0] if column not in _NEEDED)
+    columns = tuple(column for column in rows[0] if column not in (*_NEEDED, *SIZES))
     values: dict[Key, tuple[float, ...]] = {}
     status: dict[Key, Status] = {}
     for line, row in enumerate(rows, start=2):
@@ -140,6 +144,7 @@ def pair(tables: Sequence[Table], *, wanted: Sequence[str] = ()) -> Paired:
             column: _grid(_matched(tables, column, higher_is_better=higher), keys, cases, regions)
             for column, higher in higher_is_better.items()
         },
+        one_sided=_grid(_one_sided(tables), keys, cases, regions) == 1,
         filled=sum(_is_filled(tables, key) for key in keys),
         not_compared=() if wanted else tuple(sorted(known - set(higher_is_better))),
     )
@@ -272,6 +277,11 @@ def _matched(
             remedy="Score by the medseg convention, or choose other metrics with --metric",
         )
     return matched
+
+
+def _one_sided(tables: Sequence[Table]) -> dict[Key, list[float]]:
+    apart = (Status.MISSED, Status.FALSE_ALARM)
+    return {key: [float(t.status[key] in apart) for t in tables] for key in tables[0].status}
 
 
 def _is_filled(tables: Sequence[Table], key: Key) -> bool:

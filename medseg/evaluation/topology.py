@@ -8,6 +8,8 @@ from medseg.shapes import Mask
 
 def components(mask: Mask) -> int:
     """Count the connected components; voxels that share a corner are connected."""
+    if not mask.any():
+        return 0
     return int(ndimage.label(mask, structure=np.ones((3, 3, 3)))[1])
 
 

@@ -14,9 +14,9 @@ from medseg.evaluation import drawing
 from medseg.evaluation.pair import Status
 from medseg.evaluation.score import Score, Scores
 from medseg.segmentation import Segmentation
-from medseg.shapes import LabelMap, Spacing, Voxels
+from medseg.shapes import LabelMap, Mask, Spacing, Voxels
 from medseg.task import Task
-from medseg.volume import Grid, Volume, to_ras
+from medseg.volume import Grid, Volume, order_to_ras, to_ras
 
 MOST: Final = 6
 """How many cases are drawn."""
@@ -24,6 +24,10 @@ MOST: Final = 6
 _BESIDE: Final = 3
 _MARGIN: Final = 8  # voxels around what is labelled
 _MOST_IN_LEGEND: Final = 12
+_HOW_TO_READ: Final = (
+    "reference: full lines; prediction: dashed; i, j, k: index of the slice in the file, from 0"
+)
+_ENDS: Final = (("L", "R"), ("P", "A"), ("I", "S"))  # where the axes of RAS+ begin and end
 _FLAT: Final = 1.5  # times the other voxel sides, from which on slices are shown as they were taken
 
 
@@ -33,13 +37,13 @@ class Ranked:
 
     Attributes:
         case: Its name.
-        dice: The mean over the regions that it holds.
-        missed: The regions that one side alone holds, such as `liver missed`.
+        dice: The mean over the regions that it holds; a false alarm counts 0 in any convention.
+        one_sided: The regions that one side alone holds, and how.
     """
 
     case: str
     dice: float
-    missed: tuple[str, ...] = ()
+    one_sided: tuple[tuple[str, Status], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +67,7 @@ def worst(scores: Scores, *, most: int = MOST) -> list[Ranked]:
     """Return the cases with the lowest mean Dice, the lowest first; absent regions are left out."""
     by_case: dict[str, list[Score]] = {}
     for row in scores.rows:
-        if not math.isnan(row.values["dice"]):
+        if row.status is Status.FALSE_ALARM or not math.isnan(row.values["dice"]):
             by_case.setdefault(row.case, []).append(row)
     ranked = [_ranked(case, rows) for case, rows in by_case.items()]
     return sorted(ranked, key=lambda one: one.dice)[:most]
@@ -87,7 +91,8 @@ def draw(cases: Sequence[Shown], path: Path) -> None:
     """Draw a PNG with a panel for each case: reference in full lines, prediction dashed.
 
     Each shows the slice with the most voxels that differ, along the axis of the thickest slices,
-    else from below.
+    else an axial one; if a region was missed or made up, that with the most of the largest such
+    region. Slices are seen as radiologists do: the patient's right, or front, is on the left.
 
     Raises:
         OutputError: The disk is full, or the place is not writable.
@@ -100,48 +105,59 @@ def draw(cases: Sequence[Shown], path: Path) -> None:
         panel.set_axis_off()
     for panel, case in zip(panels, cases, strict=False):
         _fill(panel, case)
-    figure.suptitle("reference: full lines; prediction: dashed", fontsize="small")
+    figure.suptitle(_HOW_TO_READ, fontsize="small")
     if cases:
         _explain_colours(figure, cases[0].reference.task)
     drawing.write(figure, path)
 
 
-def slice_of(reference: LabelMap, prediction: LabelMap, spacing_mm: Spacing) -> tuple[int, int]:
-    """Return the axis and the place of the slice to show; the axes are those of RAS+."""
+def slice_of(
+    reference: LabelMap, prediction: LabelMap, spacing_mm: Spacing, region: Mask | None = None
+) -> tuple[int, int]:
+    """Return the axis and the place of the slice to show; the axes are those of RAS+.
+
+    Args:
+        reference: What is there.
+        prediction: What was found.
+        spacing_mm: Distance between voxel centres.
+        region: What the slice should hold most of; else most voxels that differ.
+    """
     steps = np.array(spacing_mm)
     thickest = int(steps.argmax())
     axis = thickest if steps[thickest] > _FLAT * np.median(steps) else 2
     others = tuple(other for other in range(3) if other != axis)
-    differing = (reference != prediction).sum(axis=others)
-    labelled = ((reference > 0) | (prediction > 0)).sum(axis=others)
-    return axis, int((differing if differing.any() else labelled).argmax())
+    wanted = reference != prediction if region is None else region
+    labelled = (reference > 0) | (prediction > 0)
+    return axis, int((wanted if wanted.any() else labelled).sum(axis=others).argmax())
 
 
 def _ranked(case: str, rows: Sequence[Score]) -> Ranked:
-    dice = math.fsum(row.values["dice"] for row in rows) / len(rows)
-    missed = tuple(
-        f"{row.region} {str(row.status).replace('_', ' ')}"
+    found = [0.0 if row.status is Status.FALSE_ALARM else row.values["dice"] for row in rows]
+    one_sided = tuple(
+        (row.region, row.status)
         for row in rows
         if row.status in (Status.MISSED, Status.FALSE_ALARM)
     )
-    return Ranked(case, dice, missed)
+    return Ranked(case, math.fsum(found) / len(found), one_sided)
 
 
-def _title(case: Ranked, place: int) -> str:
-    more = [f"and {len(case.missed) - 2} more"] if len(case.missed) > 3 else []
-    named = [*case.missed[: 2 if more else 3], *more]
-    return "\n".join([case.case, f"Dice {case.dice:.3f}, slice {place + 1}", *named])
+def _title(case: Ranked, place: str) -> str:
+    told = [f"{region} {str(status).replace('_', ' ')}" for region, status in case.one_sided]
+    more = [f"and {len(told) - 2} more"] if len(told) > 3 else []
+    named = [*told[: 2 if more else 3], *more]
+    return "\n".join([case.case, f"Dice {case.dice:.3f}, {place}", *named])
 
 
 def _fill(panel: Any, case: Shown) -> None:
-    task = case.reference.task
-    reference, spacing_mm = _upright(case.reference.label_map[None], case.reference.grid)
-    prediction, _ = _upright(case.prediction.label_map[None], case.reference.grid)
-    axis, place = slice_of(reference, prediction, spacing_mm)
+    task, grid = case.reference.task, case.reference.grid
+    reference, spacing_mm = _upright(case.reference.label_map[None], grid)
+    prediction, _ = _upright(case.prediction.label_map[None], grid)
+    apart = _largest_one_sided(case, reference, prediction)
+    axis, place = slice_of(reference, prediction, spacing_mm, apart)
     known, found = (np.take(each, [place], axis) for each in (reference, prediction))
     first, second = (other for other in range(3) if other != axis)
     if case.image is not None:
-        image, _ = _upright(case.image.voxels[:1], case.reference.grid)
+        image, _ = _upright(case.image.voxels[:1], grid)
         _show_scan(panel, np.take(image, place, axis).astype(np.float32))
     for region in task.region_names:
         colour = {**task.labels, **task.regions}[region].colour
@@ -151,8 +167,47 @@ def _fill(panel: Any, case: Shown) -> None:
         for mask, style in zip(masks, ("solid", "dashed"), strict=True):
             _outline(panel, mask, colour, style=style)
     _look_at(panel, ((known > 0) | (found > 0)).squeeze(axis))
+    panel.invert_xaxis()  # what is patient's right or front comes to the left
+    _name_sides(panel, first, second)
     panel.set_aspect(spacing_mm[second] / spacing_mm[first])
-    panel.set_title(drawing.plain(_title(case.ranked, place)), fontsize="small")
+    title = _title(case.ranked, _in_file(grid, axis, place))
+    panel.set_title(drawing.plain(title), fontsize="small")
+
+
+def _largest_one_sided(case: Shown, reference: LabelMap, prediction: LabelMap) -> Mask | None:
+    """Return where the largest region lies that one side alone holds; None if there is none."""
+    names = [region for region, _ in case.ranked.one_sided]
+    either = [
+        regions.mask_of(reference, case.reference.task, name)
+        | regions.mask_of(prediction, case.reference.task, name)
+        for name in names
+    ]
+    return max(either, key=np.count_nonzero, default=None)
+
+
+def _in_file(grid: Grid, axis: int, place: int) -> str:
+    """Say which slice of the file it is: its axis, and its index from 0."""
+    source, is_reversed = order_to_ras(grid.affine)[axis]
+    index = grid.shape[source] - 1 - place if is_reversed else place
+    return f"{'ijk'[source]} = {index}"
+
+
+def _name_sides(panel: Any, across: int, up: int) -> None:
+    (right, left), (bottom, top) = _ENDS[across], _ENDS[up]
+    for x, y, letter in (
+        (0.03, 0.5, left),
+        (0.97, 0.5, right),
+        (0.5, 0.03, bottom),
+        (0.5, 0.97, top),
+    ):
+        panel.text(
+            *(x, y, letter),
+            transform=panel.transAxes,
+            color="tab:red",
+            ha="center",
+            va="center",
+            fontsize="small",
+        )
 
 
 def _upright(voxels: Voxels, grid: Grid) -> tuple[np.ndarray, Spacing]:

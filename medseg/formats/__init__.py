@@ -1,22 +1,44 @@
 """Image files and volumes: one module per format, chosen by the file's name.
 
-A module offers `SUFFIXES`, the endings it reads (lower case), and `read(path)`. One whose files
-hold an image and its label map together also offers `read_label_map(path)`. A folder is read as one
-series of DICOM slices.
+A module offers `SUFFIXES`, the endings it reads (lower case), and `read(path, choice)`. One whose
+files hold an image and its label map together also offers `read_label_map(path)`. A folder is read
+as a series of DICOM slices.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+from jaxtyping import Shaped
 
 import medseg.formats as this_package
-from medseg import registry
-from medseg.errors import DataError, ImageError, listed
+from medseg import registry, segment_names
+from medseg.errors import DataError, ImageError
 from medseg.segmentation import FileValues, Segmentation, label_map_dtype
 from medseg.shapes import Affine
 from medseg.task import Task
 from medseg.volume import Grid, Volume
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which image is meant where a file or folder holds several.
+
+    Attributes:
+        series: UID or description of a DICOM series, or a part of the description.
+        volume: Number of a volume of a file with four axes, counted from 1; two numbers for a file
+            with five.
+    """
+
+    series: str | None = None
+    volume: tuple[int, ...] | None = None
+
+
+ANY: Final = Choice()
+"""For files that hold one image, or all of whose volumes are channels."""
 
 
 def suffixes() -> dict[str, str]:
@@ -45,24 +67,25 @@ def stem(path: Path) -> str:
     return path.name[: len(path.name) - len(suffix_of(path) or "")]
 
 
-def read(path: Path) -> Volume:
-    """Read an image of any known format, or a folder that holds one series of DICOM slices.
+def read(path: Path, choice: Choice = ANY) -> Volume:
+    """Read an image of any known format, or a folder that holds DICOM slices.
 
     Raises:
-        ImageError: There is no such file, its format is unknown, or it is damaged.
+        ImageError: There is no such file, its format is unknown, it is damaged, or it holds
+            several images and `choice` does not say which.
     """
     if not path.exists():
         raise ImageError("there is no such file", where=path, remedy="Check the path")
     suffix = suffix_of(path)
-    if path.is_dir():
-        return _read_by("dicom", path)
+    if path.is_dir() or (suffix is None and starts_as_dicom(path)):
+        return _read_by("dicom", path, choice)
     if suffix is None:
         raise ImageError(
             "is not an image medseg can read",
             where=path,
             remedy=f"Convert it to one of {', '.join(sorted(suffixes()))}",
         )
-    return _read_by(suffixes()[suffix], path)
+    return _read_by(suffixes()[suffix], path, choice)
 
 
 def read_label_map(path: Path) -> Volume:
@@ -74,16 +97,24 @@ def read_label_map(path: Path) -> Volume:
     module = suffixes().get(suffix_of(path) or "")
     if module is None or not path.is_file() or not hasattr(_module(module), "read_label_map"):
         return read(path)
-    return _read_by(module, path, "read_label_map")
+    with _explained(path):
+        return _module(module).read_label_map(path)
 
 
 def _module(name: str) -> Any:
     return registry.load(this_package, name)
 
 
-def _read_by(module: str, path: Path, function: str = "read") -> Volume:
+def _read_by(module: str, path: Path, choice: Choice) -> Volume:
+    with _explained(path):
+        return _module(module).read(path, choice)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say what to install where the package that reads `path` is missing."""
     try:
-        return getattr(_module(module), function)(path)
+        yield
     except ModuleNotFoundError as error:
         raise ImageError(
             f"needs {error.name}, which is not installed",
@@ -95,6 +126,38 @@ def _read_by(module: str, path: Path, function: str = "read") -> Volume:
 def holds_dicom(folder: Path) -> bool:
     """Tell whether a file lies in `folder` that starts as DICOM files do."""
     return any(starts_as_dicom(path) for path in sorted(folder.iterdir()) if path.is_file())
+
+
+def chosen_volume(
+    channels: Shaped[np.ndarray, "channels i j k"], choice: Choice, *, where: Path
+) -> Shaped[np.ndarray, "chosen i j k"]:
+    """Return the one of `channels` that `choice` names, or all if it names none.
+
+    Raises:
+        ImageError: There are not that many.
+    """
+    if choice.volume is None:
+        return channels
+    if len(choice.volume) != 1 or not 1 <= choice.volume[0] <= len(channels):
+        raise no_such_volume(choice, (len(channels),), where=where)
+    return channels[choice.volume[0] - 1 : choice.volume[0]]
+
+
+def no_such_volume(choice: Choice, counts: tuple[int, ...], *, where: Path) -> ImageError:
+    """Return the error that says which volumes there are.
+
+    Args:
+        choice: Names a volume that is not there.
+        counts: How many there are along each axis after the third.
+        where: The file.
+    """
+    named = ",".join(map(str, choice.volume or ()))
+    there = " and ".join(f"1 to {count}" for count in counts)
+    return ImageError(
+        f"has no volume {named}; there are {there}",
+        where=where,
+        remedy="Name a volume by one number for each axis after the third, separated by a comma",
+    )
 
 
 def as_numbers(voxels: np.ndarray, *, where: Path) -> np.ndarray:
@@ -153,7 +216,7 @@ def as_affine(affine: np.ndarray, *, where: Path) -> Affine:
 def read_segmentation(path: Path, task: Task, values: FileValues | None = None) -> Segmentation:
     """Read a label map whose values are labels of `task`.
 
-    A `.seg.nrrd` with several layers, where segments overlap, is read by its segments' names.
+    A `.seg.nrrd` is read by the names of its segments, if they have any; see `segment_names`.
 
     Args:
         path: The file.
@@ -171,7 +234,7 @@ def as_segmentation(
     volume: Volume, path: Path, task: Task, values: FileValues | None = None
 ) -> Segmentation:
     """Return what `read_label_map` read of `path` as labels of `task`; see `read_segmentation`."""
-    if suffix_of(path) == ".seg.nrrd" and len(volume.voxels) > 1:
+    if suffix_of(path) == ".seg.nrrd":
         volume = _by_segments(volume, path, task)
     if volume.voxels.shape[0] != 1:
         raise DataError(
@@ -195,48 +258,11 @@ def as_segmentation(
 
 
 def _by_segments(volume: Volume, path: Path, task: Task) -> Volume:
-    """Return the label map that the segments of several layers make up.
-
-    A segment is a label if its identifier is the label's name, or its name the label's title. Those
-    of regions made of several labels say nothing new and are passed over.
-    """
-    simpleitk = registry.load(this_package, "simpleitk")
-    label_map = np.zeros((1, *volume.grid.shape), dtype=label_map_dtype(task))
-    told = {segment: _structure(segment, task) for segment in simpleitk.segments(path)}
-    unknown = [segment.title for segment, name in told.items() if name is None]
-    if unknown or not set(told.values()) & set(task.labels):
-        raise DataError(
-            f"holds segments that are no label of task {task.name}: {listed(unknown)}"
-            if unknown
-            else f"has several layers, but no segment is a label of task {task.name}",
-            where=path,
-            remedy=f"Call the segments {', '.join(map(task.title_of, task.labels))}",
-        )
-    for segment, name in told.items():
-        if name in task.labels:
-            mask = volume.voxels[segment.layer] == segment.value
-            _paint(label_map[0], mask, name, task, path)
-    return Volume(label_map, volume.grid)
-
-
-def _structure(segment: Any, task: Task) -> str | None:
-    """Return the label or region that a segment is; None if it is neither."""
-    if segment.key in task.labels:
-        return str(segment.key)
-    region = segment.key.removeprefix("region.")
-    titles = {task.title_of(name): name for name in (*task.regions, *task.labels)}
-    return region if region in task.regions else titles.get(segment.title)
-
-
-def _paint(label_map: np.ndarray, mask: np.ndarray, label: str, task: Task, path: Path) -> None:
-    overlapping = np.count_nonzero(label_map[mask])
-    if overlapping:
-        raise DataError(
-            f"{task.title_of(label)} overlaps another label in {overlapping} voxels",
-            where=path,
-            remedy="Labels exclude each other: give every voxel one, or make regions of them",
-        )
-    label_map[mask] = task.labels[label].value
+    segments = registry.load(this_package, "simpleitk").segments(path)
+    if segment_names.are_by_value(volume.voxels, segments, task):
+        return volume
+    label_map = segment_names.label_map_of(volume.voxels, segments, task, where=path)
+    return Volume(label_map[None], volume.grid)
 
 
 def starts_as_dicom(path: Path) -> bool:

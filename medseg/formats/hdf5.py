@@ -13,18 +13,20 @@ import numpy as np
 
 from medseg import formats
 from medseg.errors import ImageError
+from medseg.formats import ANY, Choice
 from medseg.volume import Volume
 
 SUFFIXES: Final = (".h5", ".npy.h5", ".hdf5")
 
 
-def read(path: Path) -> Volume:
+def read(path: Path, choice: Choice = ANY) -> Volume:
     """Read the array `image`.
 
     Raises:
-        ImageError: The file is damaged, or holds no such array.
+        ImageError: The file is damaged, holds no such array, or no volume that `choice` names.
     """
-    return _read(path, "image")
+    volume = _read(path, "image")
+    return Volume(formats.chosen_volume(volume.voxels, choice, where=path), volume.grid)
 
 
 def read_label_map(path: Path) -> Volume:

@@ -12,12 +12,14 @@ from typing import Any, Final
 
 import nibabel
 import numpy as np
+from jaxtyping import Float32, Shaped
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
 from medseg import files, formats
 from medseg.errors import ImageError
+from medseg.formats import ANY, Choice
 from medseg.shapes import LabelMap, Voxels
 from medseg.volume import Grid, Volume
 
@@ -43,8 +45,8 @@ _DAMAGED: Final = (
 )
 
 
-def read(path: Path) -> Volume:
-    """Read `path`; the fourth axis becomes the channels.
+def read(path: Path, choice: Choice = ANY) -> Volume:
+    """Read `path`; the fourth axis becomes the channels, unless `choice` names one volume.
 
     Raises:
         ImageError: The file is truncated, damaged, no image, or has no usable geometry.
@@ -58,14 +60,15 @@ def read(path: Path) -> Volume:
             where=path,
             remedy="Copy or convert the file anew from its source",
         ) from error
-    channels_first, trailing_axes = _channels_first(voxels, path)
+    channels_first, trailing_axes = _channels_first(voxels, choice, path)
     affine = formats.as_affine(image.affine, where=path)
     header = None
     if isinstance(image, nibabel.Nifti1Pair):
         _check_units(image.header, path)
         header = image.header.binaryblock
     i, j, k = channels_first.shape[1:]
-    return Volume(channels_first, Grid((i, j, k), affine, header, trailing_axes))
+    grid = Grid((i, j, k), affine, header, trailing_axes, tells_sides=_tells_sides(image))
+    return Volume(channels_first, grid)
 
 
 def write_label_map(path: Path, label_map: LabelMap, grid: Grid) -> None:
@@ -79,13 +82,26 @@ def write_label_map(path: Path, label_map: LabelMap, grid: Grid) -> None:
     Raises:
         OutputError: It cannot be written, or what was read back differs.
     """
-    image = _image(label_map, grid)
+    _write(path, label_map, grid)
+
+
+def write_map(path: Path, values: Float32[np.ndarray, "i j k"], grid: Grid) -> None:
+    """Write one number per voxel on exactly `grid`, then read it back and compare.
+
+    Raises:
+        OutputError: It cannot be written, or what was read back differs.
+    """
+    _write(path, values, grid)
+
+
+def _write(path: Path, voxels: Shaped[np.ndarray, "i j k"], grid: Grid) -> None:
+    image = _image(voxels, grid)
     content = image.to_bytes()
     if path.name.lower().endswith(".gz"):
         content = gzip.compress(content, compresslevel=4, mtime=0)
     with files.replacing(path) as temporary:
         temporary.write_bytes(content)
-        if not _reads_back(temporary, label_map, grid):
+        if not _reads_back(temporary, voxels, grid):
             raise files.altered(path)
 
 
@@ -100,8 +116,8 @@ def _load(path: Path) -> tuple[Any, np.ndarray]:
     return image, array
 
 
-def _image(label_map: LabelMap, grid: Grid) -> Any:
-    shaped = label_map.reshape(*label_map.shape, *(1,) * grid.trailing_axes)
+def _image(voxels: Shaped[np.ndarray, "i j k"], grid: Grid) -> Any:
+    shaped = voxels.reshape(*voxels.shape, *(1,) * grid.trailing_axes)
     if grid.header is None:
         image = nibabel.Nifti1Image(shaped, grid.affine)
         image.header.set_xyzt_units("mm")
@@ -109,7 +125,7 @@ def _image(label_map: LabelMap, grid: Grid) -> Any:
     is_nifti1 = len(grid.header) == _NIFTI1_HEADER_BYTES
     kind = nibabel.Nifti1Image if is_nifti1 else nibabel.Nifti2Image
     header = kind.header_class(grid.header, check=False)
-    header.set_data_dtype(label_map.dtype)
+    header.set_data_dtype(voxels.dtype)
     header.set_slope_inter(1, 0)
     header.set_data_shape(shaped.shape)
     header.set_intent("none")
@@ -120,14 +136,14 @@ def _image(label_map: LabelMap, grid: Grid) -> Any:
     return kind(shaped, header.get_best_affine(), header)
 
 
-def _reads_back(written: Path, label_map: LabelMap, grid: Grid) -> bool:
+def _reads_back(written: Path, voxels: Shaped[np.ndarray, "i j k"], grid: Grid) -> bool:
     try:
         back = nibabel.load(written)
-        voxels = np.asanyarray(back.dataobj)
+        found = np.asanyarray(back.dataobj)
     except _DAMAGED:
         return False
-    same_shape = voxels.shape == label_map.shape + (1,) * grid.trailing_axes
-    if not same_shape or not np.array_equal(voxels.reshape(label_map.shape), label_map):
+    same_shape = found.shape == voxels.shape + (1,) * grid.trailing_axes
+    if not same_shape or not np.array_equal(found.reshape(voxels.shape), voxels):
         return False
     if grid.header is None:
         return bool(np.allclose(back.affine, grid.affine, rtol=1e-6, atol=1e-4))
@@ -142,7 +158,7 @@ def _places(header: Any) -> list[bytes]:
     return [spacing, *(header[field].tobytes() for field in _PLACE)]
 
 
-def _channels_first(voxels: np.ndarray, path: Path) -> tuple[Voxels, int]:
+def _channels_first(voxels: np.ndarray, choice: Choice, path: Path) -> tuple[Voxels, int]:
     shape = voxels.shape
     trailing = 0
     while len(shape) > 3 and shape[-1] == 1:
@@ -150,14 +166,34 @@ def _channels_first(voxels: np.ndarray, path: Path) -> tuple[Voxels, int]:
         trailing += 1
     if len(shape) == 5 and shape[3] == 1:  # NIfTI keeps vectors on the fifth axis
         shape = (*shape[:3], shape[4])
+    if len(shape) == 5 and choice.volume is not None:
+        return _of_five_axes(voxels.reshape(shape), choice, path), 0
     if len(shape) not in (3, 4) or 0 in shape:
         raise ImageError(
             f"has the shape {voxels.shape}",
             where=path,
-            remedy="Give a volume with three axes, or four where the last holds the channels",
+            remedy="Give a volume with three axes, or four where the last holds the channels;"
+            " of a file with five, choose one with --volume",
         )
-    with_channels = voxels.reshape(*shape[:3], -1)
-    return np.moveaxis(with_channels, 3, 0), trailing
+    channels_first = np.moveaxis(voxels.reshape(*shape[:3], -1), 3, 0)
+    return formats.chosen_volume(channels_first, choice, where=path), trailing
+
+
+def _of_five_axes(
+    voxels: Shaped[np.ndarray, "i j k t c"], choice: Choice, path: Path
+) -> Shaped[np.ndarray, "1 i j k"]:
+    numbers, counts = choice.volume or (), voxels.shape[3:]
+    inside = [1 <= number <= count for number, count in zip(numbers, counts, strict=False)]
+    if len(numbers) != len(counts) or not all(inside):
+        raise formats.no_such_volume(choice, counts, where=path)
+    return voxels[:, :, :, numbers[0] - 1, numbers[1] - 1][None]
+
+
+def _tells_sides(image: Any) -> bool:
+    """Tell whether the file says how the patient lies; Analyze cannot, NIfTI need not."""
+    if isinstance(image, nibabel.Nifti1Pair):
+        return bool(image.header["qform_code"] > 0 or image.header["sform_code"] > 0)
+    return not isinstance(image, nibabel.AnalyzeImage)
 
 
 def _check_units(header: Any, path: Path) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from medseg import formats
 from medseg.errors import ImageError, listed
+from medseg.formats import ANY, Choice
 from medseg.volume import Volume
 
 SUFFIXES: Final = (".npz",)
@@ -25,13 +26,14 @@ _SLICE: Final = re.compile(r"(?P<case>.+)_slice(?P<number>\d+)\.npz", re.IGNOREC
 _DAMAGED: Final = (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
-def read(path: Path) -> Volume:
+def read(path: Path, choice: Choice = ANY) -> Volume:
     """Read the image of all slices of the case that `path` is a slice of.
 
     Raises:
         ImageError: A slice is damaged, is missing between others, or has another size.
     """
-    return _read(path, "image")
+    volume = _read(path, "image")
+    return Volume(formats.chosen_volume(volume.voxels, choice, where=path), volume.grid)
 
 
 def read_label_map(path: Path) -> Volume:

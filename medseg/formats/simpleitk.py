@@ -5,7 +5,6 @@ with several numbers per voxel, such as a `.seg.nrrd` with overlapping segments,
 """
 
 import itertools
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +12,8 @@ import numpy as np
 
 from medseg import formats
 from medseg.errors import ImageError
+from medseg.formats import ANY, Choice
+from medseg.segment_names import Segment
 from medseg.shapes import Affine, Voxels
 from medseg.volume import Grid, Volume
 
@@ -21,8 +22,10 @@ SUFFIXES: Final = (".nrrd", ".seg.nrrd", ".nhdr", ".mha", ".mhd")
 _RAS_FROM_LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def read(path: Path) -> Volume:
+def read(path: Path, choice: Choice = ANY) -> Volume:
     """Read `path`; a fourth axis, or several numbers per voxel, become the channels.
+
+    If `choice` names a volume, only that one is kept.
 
     Raises:
         ImageError: The file is truncated, damaged, no image, or has no usable geometry.
@@ -39,26 +42,10 @@ def read(path: Path) -> Volume:
             remedy="Save it anew from its source, gzip-compressed or plain, or as NIfTI",
         ) from error
     voxels = _channels_first(SimpleITK.GetArrayFromImage(image), image, path)
+    voxels = formats.chosen_volume(voxels, choice, where=path)
     i, j, k = voxels.shape[1:]
     affine = formats.as_affine(_affine(image), where=path)
     return Volume(formats.as_numbers(voxels, where=path), Grid((i, j, k), affine))
-
-
-@dataclass(frozen=True)
-class Segment:
-    """What the header of a `.seg.nrrd` says of one segment.
-
-    Attributes:
-        key: Its identifier.
-        title: What a person reads.
-        value: Stands for it in its layer.
-        layer: The channel that holds it.
-    """
-
-    key: str
-    title: str
-    value: int
-    layer: int
 
 
 def segments(path: Path) -> list[Segment]:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from medseg.bundle import Bundle
-from medseg.data.preprocessing import prepare, restore
+from medseg.data.preprocessing import Measured, prepare, restore, restore_measured
 from medseg.inference.sliding_window import predict_logits
 from medseg.recipe import Plan
 from medseg.segmentation import Segmentation
@@ -38,6 +38,14 @@ def predict(predictor: Predictor, volume: Volume) -> Segmentation:
     task, plan = predictor.bundle.task, predictor.bundle.plan
     prepared = prepare(volume, task, plan)
     return restore(logits(predictor.network, prepared.image, plan), prepared, task)
+
+
+def predict_measured(predictor: Predictor, volume: Volume, *, keep_entropy: bool) -> Measured:
+    """Segment a scan on its own grid, and say how sure the network is of it."""
+    task, plan = predictor.bundle.task, predictor.bundle.plan
+    prepared = prepare(volume, task, plan)
+    scores = logits(predictor.network, prepared.image, plan)
+    return restore_measured(scores, prepared, task, keep_entropy=keep_entropy)
 
 
 def logits(network: nn.Module, image: Image, plan: Plan) -> Scores:

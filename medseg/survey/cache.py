@@ -17,17 +17,22 @@ from typing import Any, Final
 
 import numpy as np
 import platformdirs
+from pydantic import TypeAdapter
 
 from medseg import errors, files
 from medseg import task as tasks
 from medseg.data.cases import Case
+from medseg.data.description import LabelDescription, ScanDescription
 from medseg.errors import OutputError
 from medseg.formats import npz
 from medseg.survey.measure import Intensities, Measured, Problem, Thumbnail, measure
 from medseg.task import Task
 
-FORM: Final = 1
+FORM: Final = 2
 """Changed whenever other things are measured."""
+
+_SCAN: Final = TypeAdapter(ScanDescription | None)
+_LABELS: Final = TypeAdapter(dict[str, LabelDescription])
 
 _DAMAGED: Final = (OSError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile)
 
@@ -119,7 +124,8 @@ def _measured(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> Measur
         orientation=document["orientation"],
         digest=document["digest"],
         file_values={int(value): count for value, count in document["file_values"].items()},
-        volumes_ml=document["volumes_ml"],
+        scan=_SCAN.validate_python(document["scan"]),
+        labels=_LABELS.validate_python(document["labels"]),
         centres_mm={name: (x, y, z) for name, (x, y, z) in document["centres_mm"].items()},
         intensities={
             name: Intensities(**{**each, "percentiles": tuple(each["percentiles"])})

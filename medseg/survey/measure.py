@@ -12,6 +12,12 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from medseg.data.cases import Case, read_file_values, read_image, translated
+from medseg.data.description import (
+    LabelDescription,
+    ScanDescription,
+    describe_labels,
+    describe_scan,
+)
 from medseg.errors import DataError, MedsegError
 from medseg.shapes import LabelMap, Mask, Shape, Spacing
 from medseg.task import Task
@@ -78,7 +84,8 @@ class Measured:
         orientation: Where the file's axes point, such as `LPS`.
         digest: Of the image's voxels: equal images have equal ones.
         file_values: How many voxels of the label map have each value that occurs, as in the file.
-        volumes_ml: Of each label of the task.
+        scan: What a bundle keeps of the scan, as prediction measures it again.
+        labels: What a bundle keeps of each label of the task.
         centres_mm: World coordinates of the middle of each label that occurs.
         intensities: By channel.
         samples: For each CT channel, at most 10,000 labelled voxels.
@@ -92,11 +99,17 @@ class Measured:
     orientation: str = ""
     digest: str = ""
     file_values: Mapping[int, int] = field(default_factory=dict)
-    volumes_ml: Mapping[str, float] = field(default_factory=dict)
+    scan: ScanDescription | None = None
+    labels: Mapping[str, LabelDescription] = field(default_factory=dict)
     centres_mm: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     intensities: Mapping[str, Intensities] = field(default_factory=dict)
     samples: Mapping[str, Float32[np.ndarray, " voxels"]] = field(default_factory=dict)
     thumbnail: Thumbnail | None = None
+
+    @property
+    def volumes_ml(self) -> dict[str, float]:
+        """The volume of each label of the task."""
+        return {name: label.volume_ml for name, label in self.labels.items()}
 
 
 def measure(case: Case, task: Task) -> Measured:
@@ -157,7 +170,8 @@ def _measured(
         orientation=_orientation(volume.grid),
         digest=hashlib.sha256(np.ascontiguousarray(volume.voxels).tobytes()).hexdigest()[:16],
         file_values=counts,
-        volumes_ml=_volumes(label_map, volume.grid, task),
+        scan=describe_scan(volume, task),
+        labels=describe_labels(volume, label_map, task),
         centres_mm=_centres(label_map, volume.grid, task),
         intensities={
             name: intensities(voxels, inside, is_ct=name in ct) for name, voxels in channels.items()
@@ -173,14 +187,6 @@ def _orientation(grid: Grid) -> str:
     for world, (axis, is_reversed) in enumerate(order_to_ras(grid.affine)):
         letters[axis] = ("RL", "AP", "SI")[world][is_reversed]
     return "".join(letters)
-
-
-def _volumes(label_map: LabelMap, grid: Grid, task: Task) -> dict[str, float]:
-    voxel_ml = abs(float(np.linalg.det(grid.affine[:3, :3]))) / 1000
-    return {
-        name: float((label_map == label.value).sum()) * voxel_ml
-        for name, label in task.labels.items()
-    }
 
 
 def _centres(label_map: LabelMap, grid: Grid, task: Task) -> dict[str, tuple[float, float, float]]:

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from medseg.data.description import gathered
 from medseg.data.intensity import window
+from medseg.experience import Experience
 from medseg.recipe import Window
 from medseg.shapes import Shape, Spacing
 from medseg.survey.measure import Measured, require_labelled
@@ -20,11 +22,13 @@ class Fingerprint:
         shapes: Voxels of each case.
         spacings_mm: Voxel size of each case.
         windows: For each CT channel, the statistics of labelled voxels.
+        experience: What the bundle keeps of the cases.
     """
 
     shapes: list[Shape] = field(default_factory=list)
     spacings_mm: list[Spacing] = field(default_factory=list)
     windows: dict[str, Window] = field(default_factory=dict)
+    experience: Experience | None = None
 
 
 def of(cases: Sequence[Measured], task: Task) -> Fingerprint:
@@ -34,6 +38,7 @@ def of(cases: Sequence[Measured], task: Task) -> Fingerprint:
         DataError: No case has a label.
     """
     require_labelled(cases, task)
+    scans = [case.scan for case in cases if case.scan is not None]
     return Fingerprint(
         shapes=[case.shape for case in cases if case.shape is not None],
         spacings_mm=[case.spacing_mm for case in cases if case.spacing_mm is not None],
@@ -42,4 +47,5 @@ def of(cases: Sequence[Measured], task: Task) -> Fingerprint:
             for name, modality in task.channels.items()
             if modality == "ct"
         },
+        experience=gathered(scans, [dict(case.labels) for case in cases if case.scan is not None]),
     )

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from medseg import bundle as bundles
+from medseg import experience as experiences
 from medseg import files, weights
 from medseg import recipe as recipes
 from medseg import task as tasks
@@ -30,6 +31,7 @@ from medseg.data.patches import Batch, Patches
 from medseg.data.store import StoredCase
 from medseg.data.transforms import augmentation
 from medseg.errors import UsageError
+from medseg.experience import Experience
 from medseg.inference import device as devices
 from medseg.recipe import Plan
 from medseg.survey import survey as surveys
@@ -162,6 +164,8 @@ def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: boo
     data = _checked(matched, parts, listener)
     plan = resolve(recipe, task, data, device, cases=len(parts.training))
     files.write_text(folder.plan, recipes.plan_text(plan))
+    if data.experience is not None:
+        files.write_text(folder.experience, experiences.text(data.experience))
     prepared = _prepare(folder, task, plan, parts, listener)
     network = _fresh(prepared, request, listener)
     module = _module(network, prepared, request, elapsed=clock.elapsed_seconds)
@@ -262,10 +266,16 @@ def _written(
 ) -> Outcome:
     """Write what a run leaves behind, finished or stopped."""
     curves.draw(read_metrics(folder.metrics), folder.curves)
-    bundle = bundles.write(folder.bundle, task, plan, weights)
+    bundle = bundles.write(folder.bundle, task, plan, weights, experience=_experience(folder))
     if finished:
         shutil.rmtree(folder.cache, ignore_errors=True)
     return Outcome(bundle, finished, dice)
+
+
+def _experience(folder: RunFolder) -> Experience | None:
+    """Read what the run noted of its cases; runs of older versions noted nothing."""
+    path = folder.experience
+    return experiences.parse(path.read_text("utf-8"), where=path) if path.is_file() else None
 
 
 def _last_dice(folder: RunFolder) -> float:

@@ -5,6 +5,7 @@
 | `run.json` | what was asked for: task, data, fold, network, settings |
 | `task.yaml` | the task as it was then |
 | `plan.yaml` | the resolved configuration |
+| `experience.yaml` | what the training cases are like |
 | `versions.json` | versions of Python and the packages used |
 | `split.json` | training and held-out cases |
 | `metrics.csv` | a row per epoch |
@@ -24,13 +25,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from medseg import __version__, files
+from medseg import files
 from medseg import task as tasks
 from medseg.data.cases import Case
 from medseg.data.folds import BY_FOLDS, Split
 from medseg.errors import UsageError
 from medseg.segmentation import FileValues
 from medseg.task import Task
+from medseg.version import __version__
 
 _PACKAGES: Final = (
     "torch",
@@ -100,6 +102,11 @@ class RunFolder:
     def plan(self) -> Path:
         """The resolved configuration."""
         return self.path / "plan.yaml"
+
+    @property
+    def experience(self) -> Path:
+        """What the training cases are like."""
+        return self.path / "experience.yaml"
 
     @property
     def split(self) -> Path:

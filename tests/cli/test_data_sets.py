@@ -56,7 +56,7 @@ def test_a_data_set_is_checked_trained_on_predicted_and_scored(form, train, tmp_
     assert scored["cases"] == len(held_out) > 0
     allowed = set(checked["label_values"].values()) | {0}
     assert VALUES.get(form, allowed - {0}) == allowed - {0}
-    for path in predicted.iterdir():
+    for path in predicted.glob("*.nii.gz"):
         assert set(np.unique(nibabel.load(path).dataobj)) <= allowed
     # the data set as it lies is what is predicted, and what is scored against
     everything = tmp_path / "everything"
@@ -72,7 +72,7 @@ def test_predictions_are_written_in_the_values_of_the_data_they_are_of(train, tm
     predicted = tmp_path / "predicted"
     arguments = ["--model", str(out), "-o", str(predicted)]
     assert run(["predict", str(tmp_path / "brats_2023"), *arguments]) == 0
-    for path in predicted.iterdir():  # 4 would be the resection cavity there
+    for path in predicted.glob("*.nii.gz"):  # 4 would be the resection cavity there
         assert set(np.unique(nibabel.load(path).dataobj)) <= {0, 1, 2, 3}
     folders = ["--reference", str(tmp_path / "brats_2023"), "--prediction", str(predicted)]
     assert run(["evaluate", "--task", "brats", *folders]) == 0

@@ -16,7 +16,9 @@ def test_the_demo_leaves_what_it_promises(tmp_path, capsys):
     assert run(["demo", "--out", str(folder), "--max-time", "5s"]) == 0
     shown = capsys.readouterr().out
     assert not (folder / "old").exists()
-    endings = sorted(path.name.split("_seg")[1] for path in (folder / "predictions").iterdir())
+    endings = sorted(
+        path.name.split("_seg")[1] for path in (folder / "predictions").glob("*_seg.*")
+    )
     assert endings == [".nii.gz"] * 4 + [".seg.nrrd"] * 4
     assert json.loads((folder / "scores" / "summary.json").read_text())["cases"] == 4
     assert "For 3D Slicer" in shown

@@ -1,6 +1,7 @@
 """`medseg evaluate`."""
 
 import json
+import shutil
 
 import nibabel
 import numpy as np
@@ -38,7 +39,7 @@ def test_scores_are_shown_and_written(folders, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "medseg convention" in shown
     assert "0.7500" in shown
-    assert "centre" not in shown
+    assert "centre_distance" not in shown
     summary = json.loads((tmp_path / "scores" / "summary.json").read_text())
     assert summary["mean"]["dice"] == 0.75  # (1 + 1) / 2 and (1 + 0) / 2
     assert summary["missed"] == 1
@@ -78,6 +79,8 @@ def test_several_conventions_are_shown_and_written_side_by_side(folders, tmp_pat
     assert summary["convention"] == "monai"
     assert summary["mean"]["hd95_mm"] == 0.0  # the missed part has dropped out
     assert (tmp_path / "scores" / "medseg" / "scores.csv").is_file()
+    assert [path.name for path in (tmp_path / "scores").rglob("clinical.csv")] == ["clinical.csv"]
+    assert (tmp_path / "scores" / "clinical.csv").is_file()
 
 
 def test_an_unknown_convention_is_a_wrong_usage(folders, capsys):
@@ -86,12 +89,44 @@ def test_an_unknown_convention_is_a_wrong_usage(folders, capsys):
 
 
 def test_pictures_are_drawn_when_asked(folders, tmp_path, capsys):
-    assert _evaluate(*folders, "--pictures", "-o", tmp_path / "out", "--images", folders[0]) == 0
+    (tmp_path / "images").mkdir()
+    for case in "ab":
+        shutil.copy(folders[0] / f"{case}.nii.gz", tmp_path / f"images/{case}_0000.nii.gz")
+    images = ["--images", tmp_path / "images"]
+    assert _evaluate(*folders, "--pictures", "-o", tmp_path / "out", *images) == 0
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
     assert _evaluate(*folders, "--pictures") == 2
     assert "Name a folder with -o" in capsys.readouterr().err
-    assert _evaluate(*folders, "--images", folders[0], "-o", tmp_path / "out") == 2
+    assert _evaluate(*folders, *images, "-o", tmp_path / "out") == 2
     assert "Add --pictures" in capsys.readouterr().err
+
+
+def test_what_is_asked_for_in_vain_is_told_before_anything_is_scored(
+    folders, tmp_path, capsys, monkeypatch
+):
+    from medseg.evaluation import evaluate
+
+    monkeypatch.setattr(evaluate, "side_by_side", lambda *_, **__: pytest.fail("scored"))
+    pictures = ["--pictures", "-o", tmp_path / "out", "--images"]
+    assert _evaluate(*folders, *pictures, tmp_path / "nowhere") == 4
+    assert "nowhere: there is no such folder" in capsys.readouterr().err
+    assert _evaluate(*folders, *pictures, folders[0]) == 4
+    assert "holds no scan of a, b" in capsys.readouterr().err
+    assert _evaluate(*folders, "--data", tmp_path) == 2
+    assert "Leave out --data" in capsys.readouterr().err
+
+
+def test_scores_are_shown_and_written_though_a_picture_fails(folders, tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    other = nibabel.Nifti1Image(np.zeros((3, 3, 3), np.uint8), np.eye(4))
+    for case in "ab":
+        nibabel.save(other, tmp_path / f"images/{case}.nii.gz")
+    more = ["--pictures", "--images", tmp_path / "images", "-o", tmp_path / "out"]
+    assert _evaluate(*folders, *more) == 4
+    shown = capsys.readouterr()
+    assert "lies on another grid than its reference" in shown.err
+    assert "0.7500" in shown.out
+    assert (tmp_path / "out/scores.csv").is_file()
 
 
 @pytest.mark.parametrize("name", ["out.png", "scores.csv", "summary.JSON"])
@@ -153,6 +188,12 @@ def test_the_function_of_the_heart_is_told_with_its_error(hearts, tmp_path, caps
     assert found["LV EF"]["mean_error"] == pytest.approx(0.0)
     assert found["LV mass"]["mean_prediction"] == pytest.approx(10.5)
     assert found["RV EF"]["mean_reference"] == pytest.approx(0.0)
+
+
+def test_a_folder_of_data_that_is_not_there_is_told(hearts, tmp_path, capsys):
+    more = ["--data", tmp_path / "nowhere"]
+    assert run(["evaluate", "--task", "acdc", *map(str, [*hearts, *more])]) == 4
+    assert "nowhere: there is no such folder" in capsys.readouterr().err
 
 
 def test_without_the_data_set_the_rest_is_scored_and_it_is_said(hearts, capsys):

@@ -51,18 +51,18 @@ def test_brackets_in_a_path_are_no_markup(scan, untrained, capsys):
 
 
 def test_an_unforeseen_error_spares_the_other_scans(scan, untrained, monkeypatch, capsys):
-    from medseg.inference import predict
+    from medseg.inference import cohort_run
 
     shutil.copy(scan, scan.with_name("zcan.nii.gz"))
     calls = iter([RuntimeError("out of memory\non the device"), None])
-    original = predict.predict
+    original = cohort_run.predict_measured
 
-    def once_failing(*arguments):
+    def once_failing(*arguments, **options):
         if (error := next(calls)) is not None:
             raise error
-        return original(*arguments)
+        return original(*arguments, **options)
 
-    monkeypatch.setattr(predict, "predict", once_failing)
+    monkeypatch.setattr(cohort_run, "predict_measured", once_failing)
     assert _predict(scan.parent, "--model", untrained.folder) == 7
     assert "failed with RuntimeError out of memory on the device" in capsys.readouterr().err
     assert scan.with_name("zcan_seg.nii.gz").exists()
@@ -102,7 +102,7 @@ def test_a_cohort_goes_on_past_a_bad_case(scan, untrained, tmp_path, capsys):
     bad.write_bytes(scan.read_bytes()[:2000])
     out = tmp_path / "out"
     assert _predict(scan.parent, "--model", untrained.folder, "-o", out) == 7
-    assert [path.name for path in out.iterdir()] == ["scan_seg.nii.gz"]
+    assert sorted(path.name for path in out.iterdir()) == ["report.json", "scan_seg.nii.gz"]
     shown = capsys.readouterr().err
     assert "1 of 2 scans failed" in shown
     assert str(bad) in shown
@@ -198,7 +198,7 @@ def test_bad_input_is_one_line_that_names_the_file(scan, untrained, tmp_path, ca
     assert line.startswith(f"medseg: {bad}: ")
     assert what in line
     assert captured.out == ""
-    assert not out.exists() or not list(out.iterdir())
+    assert not out.exists() or [path.name for path in out.iterdir()] == ["report.json"]
 
 
 def test_an_output_that_cannot_be_written_is_explained(scan, untrained, tmp_path, capsys):

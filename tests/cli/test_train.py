@@ -34,7 +34,7 @@ def test_the_whole_line_runs(data, changes, tmp_path, capsys):
     assert f"medseg predict SCAN --model {out}" in capsys.readouterr().out.replace("\n", " ")
     predictions = tmp_path / "predictions"
     assert run(["predict", "--held-out", str(out), "-o", str(predictions)]) == 0
-    assert len(list(predictions.iterdir())) == 1
+    assert len(list(predictions.glob("*_seg.nii.gz"))) == 1
     arguments = ["--task", "phantom", "--reference", str(data / "labelsTr"), "--prediction"]
     scores = ["--held-out", str(out), "-o", str(tmp_path / "scores")]
     assert run(["evaluate", *arguments, str(predictions), *scores]) == 0

@@ -36,6 +36,13 @@ def test_a_height_of_nought_is_none(tmp_path):
         (TEXT.replace("ES: 12\n", ""), "names no frame ES"),
         (TEXT.replace("12", "twelve"), "cannot be understood"),
         (TEXT.replace("184.0", "tall"), "cannot be understood"),
+        (TEXT.replace("ED: 1\n", "ED: 0\n"), "names frame 0 as end-diastole and 12 as end-systole"),
+        (TEXT.replace("ES: 12", "ES: -3"), "names frame 1 as end-diastole and -3"),
+        (TEXT.replace("ES: 12", "ES: 1"), "names frame 1 as end-diastole and 1 as end-systole"),
+        (TEXT.replace("184.0", "1.84"), r"gives a height of 1\.84, not one from 30 to 250 cm"),
+        (TEXT.replace("184.0", "nan"), "gives a height of nan"),
+        (TEXT.replace("95.0", "95000"), "gives a weight of 95000, not one from 1 to 400 kg"),
+        (TEXT.replace("95.0", "-95"), "gives a weight of -95"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, text, reason):
@@ -64,3 +71,8 @@ def test_patients_that_are_there_twice_are_listed(tmp_path):
     put(tmp_path / "b/patient001")
     with pytest.raises(DataError, match=r"has several Info\.cfg of patient001"):
         info_cfg.read_all(tmp_path, ["patient001"])
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(DataError, match="nowhere: there is no such folder"):
+        info_cfg.read_all(tmp_path / "nowhere", ["patient001"])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 
 from medseg import task as tasks
-from medseg.data.preprocessing import prepare, prepare_labels, restore
+from medseg.data.preprocessing import prepare, prepare_labels, restore, restore_measured
 from medseg.volume import Grid, Volume
 
 HIPPOCAMPUS = tasks.read("hippocampus")
@@ -153,3 +153,20 @@ def test_a_ball_comes_back_to_its_place_through_another_spacing(order, spacing_m
     assert found.label_map.shape == voxels.shape
     certain, _ = stored(np.abs(apart - 6) > 1.1, oblique(15), order)
     np.testing.assert_array_equal((found.label_map == 1)[certain], (voxels > 150)[certain])
+
+
+def test_measuring_changes_no_label_and_averages_entropy_by_label(make_plan, rng):
+    voxels, affine = stored(rng.uniform(1, 2, (20, 9, 8)), oblique(5), ORDERS[21])
+    prepared = prepare(scan(voxels, affine), HIPPOCAMPUS, make_plan())
+    logits = toy_logits(prepared.image)
+    expected = restore(logits, prepared, HIPPOCAMPUS).label_map
+    found = restore_measured(logits, prepared, HIPPOCAMPUS, keep_entropy=True)
+    assert np.array_equal(found.segmentation.label_map, expected)
+    for value, name in ((1, "anterior"), (2, "posterior")):
+        mean = found.entropy[expected == value].mean(dtype=np.float64)
+        assert found.mean_entropy[name] == pytest.approx(mean, rel=1e-5)
+    empty = np.zeros_like(logits)
+    empty[0] = 9
+    nothing = restore_measured(empty, prepared, HIPPOCAMPUS, keep_entropy=False)
+    assert nothing.mean_entropy == {}
+    assert nothing.entropy is None

@@ -78,13 +78,20 @@ def test_masks_may_overlap():
     assert found["part"].values["centre_distance_mm"] == 2.0
 
 
-@given(arrays.arrays(np.uint8, (2, 4, 5, 3), elements=st.integers(0, 3)))
-def test_a_label_map_scores_as_its_masks_do(label_maps):
-    regions = {"whole": [1, 2, 3], "core": [2, 3], "inner": [3]}
+@given(
+    arrays.arrays(np.uint8, (2, 4, 5, 3), elements=st.integers(0, 3)),
+    st.dictionaries(st.sampled_from("abc"), st.lists(st.integers(-1, 3), min_size=1, max_size=3)),
+)
+def test_a_label_map_scores_as_its_masks_do(label_maps, regions):
+    regions = {"whole": [1, 2, 3], **regions}
     sides = {
         "prediction": label_maps[0],
         "reference": label_maps[1],
     }
+    if min(min(values) for values in regions.values()) < 1:
+        with pytest.raises(ValueError, match="0 is background"):
+            score_arrays(**sides, spacing_mm=SPACING_MM, regions=regions)
+        return
     masks = {
         side: np.stack([np.isin(label_map, values) for values in regions.values()])
         for side, label_map in sides.items()
@@ -97,10 +104,39 @@ def test_a_label_map_scores_as_its_masks_do(label_maps):
         assert score.volumes_ml == pytest.approx(other[region].volumes_ml)
 
 
-@pytest.mark.parametrize("array", [row(1, dtype=np.float32), np.zeros((2, 3), dtype=np.uint8)])
-def test_what_is_no_label_map_is_refused(array):
-    with pytest.raises(ValueError, match="is no label map"):
-        score_arrays(prediction=array, reference=array, spacing_mm=(1.0, 1.0, 1.0))
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (np.zeros((2, 3), dtype=np.uint8), "is no label map; give labels or booleans on three"),
+        (row(1, value=0.5, dtype=np.float32), "with fractions or NaN .* take the argmax"),
+        (row(1, value=np.nan, dtype=np.float32), "with fractions or NaN"),
+        (row(1, value=np.inf, dtype=np.float32), "values from 0 to inf"),
+        (row(1, value=-1, dtype=np.int16), "values from -1 to 0 is no label map"),
+        (row(1, value=70_000, dtype=np.int32), "to 70000 is no label map"),
+        (row(1, dtype=np.complex64), "complex64 is no label map"),
+    ],
+)
+def test_what_is_no_label_map_is_refused(array, reason):
+    good = np.zeros_like(array, dtype=np.uint8)
+    for sides in ((array, good), (good, array)):
+        with pytest.raises(ValueError, match=reason):
+            score_arrays(prediction=sides[0], reference=sides[1], spacing_mm=(1.0, 1.0, 1.0))
+
+
+def test_labels_may_be_whole_numbers_of_any_type():
+    found = score_arrays(
+        prediction=row(1, value=2, dtype=np.float64),
+        reference=row(1, 2, value=2, dtype=np.int64),
+        spacing_mm=SPACING_MM,
+    )
+    assert found["2"].values["dice"] == pytest.approx(2 / 3)
+
+
+def test_a_mask_and_a_picture_of_0_and_255_are_not_compared():
+    mask, picture = row(1, dtype=bool), row(1, value=255)
+    for sides in ((mask, picture), (picture, mask)):
+        with pytest.raises(ValueError, match="give two masks, such as label_map > 0"):
+            score_arrays(prediction=sides[0], reference=sides[1], spacing_mm=SPACING_MM)
 
 
 def test_arrays_of_different_shapes_are_refused():
@@ -114,6 +150,16 @@ def test_as_many_masks_as_regions_are_needed():
         score_masks(
             prediction=masks, reference=masks, spacing_mm=SPACING_MM, regions=["one", "two"]
         )
+
+
+@pytest.mark.parametrize(
+    ("regions", "reason"),
+    [(["one", "one"], "repeat; give each mask"), ({"one", "two"}, "a set .* has no order")],
+)
+def test_masks_have_names_of_their_own_in_order(regions, reason):
+    masks = np.stack([row(1, dtype=bool)] * 2)
+    with pytest.raises(ValueError, match=reason):
+        score_masks(prediction=masks, reference=masks, spacing_mm=SPACING_MM, regions=regions)
 
 
 def test_masks_of_numbers_are_refused():

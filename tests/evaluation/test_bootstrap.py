@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy import stats
 
 from medseg.evaluation import bootstrap
 
@@ -107,3 +108,31 @@ def test_the_first_rank_is_counted_and_ties_are_divided():
     # lower is better: second, third, first and third share, all share
     expected = [(0.5 + 1 / 3) / 4, (1 + 1 / 3) / 4, (1 + 0.5 + 1 / 3) / 4]
     assert bootstrap.share_first(drawn, higher_is_better=False) == pytest.approx(expected)
+
+
+def test_the_interval_of_a_region_is_scipys(rng):
+    values = rng.normal(0.8, 0.1, size=(60, 2))
+    theirs = stats.bootstrap(
+        (values[:, 1],), np.mean, method="percentile", n_resamples=10_000, rng=rng
+    ).confidence_interval
+    found, _ = bootstrap.region_intervals(values)
+    assert found[1] == pytest.approx([theirs.low, theirs.high], abs=2e-3)
+    assert tuple(found[0]) == pytest.approx(bootstrap.interval(values[:, 0]), rel=1e-12)
+
+
+def test_regions_of_few_cases_and_infinite_ones_have_no_interval():
+    nan, inf = np.nan, np.inf
+    values = np.array([[0.25, 0.5, nan, inf], [0.25, nan, nan, 1.0], [0.25, nan, nan, 2.0]])
+    found, over_all = bootstrap.region_intervals(values)
+    assert found[0].tolist() == [0.25, 0.25]
+    assert np.isnan(found[1:]).all()
+    assert np.isnan(over_all).all()
+    assert bootstrap.region_intervals(values[:, :3])[1] == (0.25, 0.375)  # with the first or not
+    assert np.isnan(bootstrap.region_intervals(values[:1, :1])[0]).all()
+
+
+def test_a_region_that_few_cases_hold_is_averaged_over_these():
+    values = np.full((40, 1), np.nan)
+    values[:2, 0] = 0.0, 1.0  # a draw that holds one of them alone has a mean of 0 or 1
+    found, _ = bootstrap.region_intervals(values)
+    assert found.tolist() == [[0.0, 1.0]]

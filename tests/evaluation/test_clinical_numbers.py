@@ -8,8 +8,8 @@ import statistics
 import pytest
 
 from medseg import task as tasks
-from medseg.errors import UsageError
-from medseg.evaluation.clinical_numbers import ClinicalNumbers, Measured, measure
+from medseg.errors import DataError, UsageError
+from medseg.evaluation.clinical_numbers import ClinicalNumbers, Measured, measure, require_data
 from medseg.evaluation.pair import Status
 from medseg.evaluation.score import Score, Scores
 
@@ -170,3 +170,20 @@ def test_a_task_without_the_regions_is_refused(hippocampus_task):
 def test_a_task_may_define_none(hippocampus_task):
     none = hippocampus_task.model_copy(update={"clinical": ()})
     assert measure(scores(("x", "anterior", (1.0, 1.0))), none) == ClinicalNumbers()
+
+
+def test_what_is_missing_is_said_before_anything_is_scored(tmp_path):
+    acdc, hippocampus = tasks.read("acdc"), tasks.read("hippocampus")
+    cases = ["patient001_frame01", "patient001_frame12"]
+    require_data(acdc, cases, None)  # left out, and said so
+    with pytest.raises(DataError, match="nowhere: there is no such folder"):
+        require_data(acdc, cases, tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"has no Info\.cfg of patient001"):
+        require_data(acdc, cases, tmp_path)
+    (tmp_path / "patient001").mkdir()
+    (tmp_path / "patient001/Info.cfg").write_text("ED: 1\nES: 12\n")
+    require_data(acdc, cases, tmp_path)
+    with pytest.raises(DataError, match=r"lacks frames .*: patient001 frame 12"):
+        require_data(acdc, cases[:1], tmp_path)
+    with pytest.raises(UsageError, match=r"hippocampus makes no use .* Leave out --data"):
+        require_data(hippocampus, ["a"], tmp_path)

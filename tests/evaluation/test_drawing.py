@@ -45,3 +45,26 @@ def test_places_are_named_and_dollars_begin_no_formula():
     panel = drawing.canvas(3, 2).add_subplot()
     drawing.name_places(panel, ["left", "$right"])
     assert [text.get_text() for text in panel.get_xticklabels()] == ["left", "\\$right"]
+
+
+def test_an_axis_shows_the_finite_values_and_a_twentieth_more():
+    assert drawing.limits_of(np.array([1.0, 3.0, np.inf, np.nan])) == pytest.approx((0.9, 3.1))
+    assert drawing.limits_of(np.array([2.0])) == pytest.approx((1.9, 2.1))
+    assert drawing.limits_of(np.array([0.0])) == pytest.approx((-0.05, 0.05))
+    assert drawing.limits_of(np.array([np.nan])) == (0.0, 1.0)
+
+
+def test_crosses_beyond_the_axis_stand_at_its_edge():
+    panel = drawing.canvas(3, 2).add_subplot()
+    mark = drawing.Mark("x", "tab:red", "missed")
+    drawing.crosses(panel, 2, np.array([-5.0, 0.5, np.nan, np.inf]), (0.0, 1.0), mark)
+    (line,) = panel.get_lines()
+    assert line.get_ydata().tolist() == [0.0, 0.5, 1.0]
+
+
+def test_marks_are_explained_and_nothing_is_not():
+    figure = drawing.canvas(3, 2)
+    drawing.explain(figure, [])
+    assert figure.legends == []
+    drawing.explain(figure, [drawing.Mark("x", "tab:red", "missed")])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["missed"]

@@ -6,7 +6,14 @@ import pytest
 
 from medseg import task as tasks
 from medseg.errors import DataError, ImageError
-from medseg.evaluation.evaluate import case_of, evaluate, label_maps, references, side_by_side
+from medseg.evaluation.evaluate import (
+    case_of,
+    evaluate,
+    label_maps,
+    reference_maps,
+    references,
+    side_by_side,
+)
 from medseg.evaluation.pair import Status
 from tests.fake_data import FORMS
 
@@ -134,7 +141,8 @@ def test_all_cases_that_do_not_fit_are_listed(tmp_path, hippocampus_task):
     assert "3 of 4 cases cannot be scored: b has the shape (9, 9, 8)" in said
     assert "; c lies elsewhere in the patient" in said
     assert "; d holds the value 7, which is no label of task hippocampus" in said
-    assert "--resample" in said
+    assert ". b, c: Predict on the scan the reference was drawn on, or bring it there" in said
+    assert ". d: Give a label map of this task" in said
     assert "\n" not in said
 
 
@@ -157,13 +165,28 @@ def test_a_prediction_is_brought_onto_its_reference_s_grid_when_asked(folders, h
     assert scores["medseg"].region_mean("dice", "anterior") == 1.0
 
 
-def test_what_lies_outside_a_resampled_prediction_is_missed(folders, hippocampus_task):
+def test_a_prediction_outside_its_reference_s_box_is_refused(folders, hippocampus_task):
     away = AFFINE.copy()
     away[2, 3] += 500
-    put(folders[1] / "b.nii.gz", block(2, 2, 2), away)
+    put(folders[1] / "a_seg.nii.gz", block(2, 2, 2), away)
+    beyond = np.zeros((10, 9, 12), dtype=np.uint8)
+    beyond[:3, :3, 9:11] = 1  # 18 voxels of 19.6 mm3 above the last of eight slices
+    put(folders[1] / "b.nii.gz", beyond)
     known = references(hippocampus_task, folders[0])
-    scores = side_by_side(known, folders[1], conventions=["medseg"], resample=True)
-    assert scores["medseg"].count(Status.MISSED, "anterior") == 1
+    with pytest.raises(DataError) as caught:
+        side_by_side(known, folders[1], conventions=["medseg"], resample=True)
+    said = str(caught.value)
+    assert "a lies nowhere near its reference: the two boxes do not overlap" in said
+    assert "b labels 0.353 mL outside its reference's box" in said
+
+
+def test_a_sheared_reference_is_refused(folders, hippocampus_task):
+    tilted = AFFINE.copy()
+    tilted[1, 2] = 2.0  # 10 mm up, 2 mm forward: 11 degrees
+    for folder, name in zip(folders, ("a", "a_seg"), strict=True):
+        put(folder / f"{name}.nii.gz", block(2, 2, 2), tilted)
+    with pytest.raises(DataError, match=r"a\.nii\.gz: has axes at an angle of 78\.7 degrees"):
+        evaluate(hippocampus_task, *folders)
 
 
 def test_a_hundred_and_eighteen_classes_are_scored(tmp_path, hippocampus_task, rng):
@@ -213,8 +236,27 @@ def test_a_missing_folder_and_an_empty_one_are_refused(tmp_path):
 
 def test_two_files_of_one_case_are_refused(folders):
     put(folders[1] / "a.nii.gz", block(2, 2, 2))
-    with pytest.raises(DataError, match=r"a\.nii\.gz, a_seg\.nii\.gz are of one case"):
+    said = r"a\.nii\.gz, a_seg\.nii\.gz are of one case\. Put .* into a folder of their own"
+    with pytest.raises(DataError, match=said):
         label_maps(folders[1])
+
+
+def test_among_references_the_scan_of_a_case_is_passed_over(tmp_path):
+    for name in ("patient001_frame01", "patient001_frame01_gt", "patient001_frame12_gt"):
+        put(tmp_path / f"{name}.nii.gz", block(2, 2, 2))
+    assert {case: path.name for case, path in reference_maps(tmp_path).items()} == {
+        "patient001_frame01": "patient001_frame01_gt.nii.gz",
+        "patient001_frame12": "patient001_frame12_gt.nii.gz",
+    }
+    put(tmp_path / "patient001_frame12_seg.nii.gz", block(2, 2, 2))
+    with pytest.raises(DataError, match="are of one case"):
+        reference_maps(tmp_path)
+
+
+def test_a_folder_of_folders_is_told_where_its_label_maps_lie(tmp_path):
+    put(tmp_path / "patient001/patient001_frame01_gt.nii.gz", block(2, 2, 2))
+    with pytest.raises(DataError, match=r"holds no label maps, but .*/patient001 does\. Give one"):
+        reference_maps(tmp_path)
 
 
 def test_hidden_files_are_passed_over(folders):

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from medseg.evaluation.pair import Pair, Status
+from medseg.evaluation.pair import Pair, Status, require_spacing
 
 UNIT_MM = (1.0, 1.0, 1.0)
 
@@ -61,5 +61,22 @@ def test_masks_of_different_shapes_are_refused():
 
 @pytest.mark.parametrize("step", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_spacing_that_is_no_length_is_refused(step):
-    with pytest.raises(ValueError, match="positive millimetres"):
+    with pytest.raises(ValueError, match="three positive numbers"):
         Pair(dot(), dot(), (1.0, step, 1.0))
+
+
+@pytest.mark.parametrize(
+    "wrong", [1.0, (1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, np.nan), (1.0, -1.0, 1.0), "1mm", None]
+)
+def test_a_spacing_is_three_positive_numbers(wrong):
+    with pytest.raises(ValueError, match="must be three positive numbers, the distance between"):
+        require_spacing(wrong)
+
+
+def test_a_spacing_may_be_any_three_numbers():
+    assert require_spacing(np.array([1, 2, 3])) == (1.0, 2.0, 3.0)
+
+
+def test_the_volume_of_a_voxel_may_be_told():
+    assert Pair(dot(1, 1, 1), dot(), (2.0, 2.0, 2.0)).volumes_ml == (0.008, 0.0)
+    assert Pair(dot(1, 1, 1), dot(), (2.0, 2.0, 2.0), voxel_mm3=7.5).volumes_ml == (0.0075, 0.0)

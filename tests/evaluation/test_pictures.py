@@ -29,7 +29,8 @@ def places(tmp_path, put, rng, hippocampus_task):
 
 def draw(places, task, folder):
     scores = evaluate(task, places.references.place, places.prediction_dir)
-    pictures.draw(scores, clinical_numbers.measure(scores, task), places, folder)
+    pictures.draw(scores, places, folder)
+    pictures.draw_agreement(clinical_numbers.measure(scores, task), folder)
 
 
 def test_three_pictures_are_drawn(places, hippocampus_task, tmp_path):
@@ -60,3 +61,17 @@ def test_a_scan_that_is_not_there_is_named(places, hippocampus_task, tmp_path):
     with_scans = Places(places.references, places.prediction_dir, tmp_path / "images")
     with pytest.raises(DataError, match="images: holds no scan of b"):
         draw(with_scans, hippocampus_task, tmp_path / "out")
+
+
+def test_scans_are_looked_for_before_anything_is_scored(places, tmp_path):
+    with_scans = Places(places.references, places.prediction_dir, tmp_path / "images")
+    pictures.require_scans(with_scans, ["a", "b"])
+    pictures.require_scans(places, ["a", "z"])  # no scans are asked for
+    with pytest.raises(DataError, match="holds no scan of z"):
+        pictures.require_scans(with_scans, ["a", "z"])
+
+
+def test_label_maps_are_no_scans(places):
+    same = Places(places.references, places.prediction_dir, places.references.place)
+    with pytest.raises(DataError, match="holds no scan of a"):
+        pictures.require_scans(same, ["a"])

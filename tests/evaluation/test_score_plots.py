@@ -63,10 +63,36 @@ def test_a_region_that_is_absent_and_one_that_is_infinite_stay_empty(tmp_path):
     assert image.imread(tmp_path / "boxes.png").std() > 0.01
 
 
-def test_a_hundred_and_eighteen_regions_make_no_picture_that_is_too_large(tmp_path):
-    scores = cohort(0.5, 0.25, regions=tuple(f"part_{number}" for number in range(118)))
-    score_plots.draw_boxes(scores, ["dice"], tmp_path / "boxes.png")
-    assert max(image.imread(tmp_path / "boxes.png").shape) <= 8000
+def test_an_empty_mask_squeezes_no_box_and_is_a_cross_at_the_edge(panels, tmp_path):
+    scores = Scores(
+        (
+            Score("a", "left", {"hd95_mm": 1.0}, Status.BOTH),
+            Score("b", "left", {"hd95_mm": 3.0}, Status.BOTH),
+            Score("c", "left", {"hd95_mm": 374.0}, Status.MISSED),
+            Score("d", "left", {"hd95_mm": math.inf}, Status.FALSE_ALARM),
+            Score("e", "left", {"hd95_mm": 0.0}, Status.ABSENT),
+        )
+    )
+    score_plots.draw_boxes(scores, ["hd95_mm"], tmp_path / "boxes.png")
+    assert panels[0].get_ylim() == pytest.approx((0.9, 3.1))  # 5 % of 2 mm on either side
+    heights = {mark: [y for _, y in points(panels[0], mark)[0]] for mark in ".x+"}
+    assert heights == {".": [1.0, 3.0], "x": [pytest.approx(3.1)], "+": [pytest.approx(3.1)]}
+    (legend,) = panels[0].figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["missed", "false alarm"]
+
+
+def test_of_many_regions_those_with_the_lowest_means_are_drawn(panels, tmp_path):
+    rows = [
+        Score("a", f"part_{n}", {"dice": 1 - n / 200, "hd95_mm": 1.0}, Status.BOTH)
+        for n in range(118)
+    ]
+    score_plots.draw_boxes(Scores(tuple(rows)), ["dice", "hd95_mm"], tmp_path / "boxes.png")
+    for panel in panels:
+        names = [text.get_text() for text in panel.get_xticklabels()]
+        assert names == [f"part_{number}" for number in range(88, 118)]
+    assert panels[0].get_title() == (
+        "1 cases, medseg convention\n30 of 118 regions: the lowest means of dice"
+    )
 
 
 def numbers(*pairs, quantity="volume"):
@@ -107,6 +133,22 @@ def test_of_many_quantities_the_worst_are_drawn(panels, tmp_path):
     ]
     score_plots.draw_bland_altman(ClinicalNumbers(tuple(rows)), tmp_path / "ba.png")
     assert [panel.get_title() for panel in panels] == [f"part {n}" for n in range(117, 93, -1)]
+    assert panels[0].figure.get_suptitle() == (
+        "24 of 118 quantities: those with the largest error in %"
+    )
+
+
+def test_a_quantity_that_is_false_alarms_alone_is_drawn_first(panels, tmp_path):
+    rows = [
+        row
+        for number in range(30)
+        for row in numbers((100.0, 100.0 + number), quantity=f"part {number}")
+    ]
+    rows += [*numbers((0.0, 1.0), quantity="made up"), *numbers((0.0, 0.0), quantity="absent")]
+    score_plots.draw_bland_altman(ClinicalNumbers(tuple(rows)), tmp_path / "ba.png")
+    titles = [panel.get_title() for panel in panels]
+    assert titles[:2] == ["made up", "part 29"]
+    assert "absent" not in titles
 
 
 def test_the_pictures_are_files(tmp_path):

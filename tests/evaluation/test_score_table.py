@@ -193,3 +193,11 @@ def test_names_are_folders_with_as_many_parents_as_are_needed(tmp_path):
 def test_one_table_twice_is_refused(tmp_path):
     with pytest.raises(UsageError, match="is given twice"):
         score_table.names([tmp_path / "a/scores.csv", tmp_path / "b/../a/scores.csv"])
+
+
+def test_sizes_are_no_metrics_and_are_passed_over(tmp_path):
+    scored = Scores(
+        (Score("a", "left", {"dice": 0.5}, Status.BOTH, (1.0, 2.0), (1.0, 2.0), (0.0, 0.0)),)
+    )
+    (tmp_path / "scores.csv").write_text(scored.table())
+    assert score_table.read(tmp_path).columns == ("dice",)

@@ -34,3 +34,9 @@ def test_a_cavity_at_the_border_of_the_image_is_open():
     mask = np.ones((5, 5, 5), dtype=bool)
     mask[0, 2, 2] = False
     assert topology.holes(mask) == 0
+
+
+def test_nothing_has_neither_parts_nor_holes():
+    for shape in ((3, 3, 3), (0, 0, 0)):
+        nothing = np.zeros(shape, dtype=bool)
+        assert (topology.components(nothing), topology.holes(nothing)) == (0, 0)

@@ -5,9 +5,11 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 
 from medseg import formats
 from medseg.errors import DataError, ImageError
+from medseg.formats import Choice
 
 
 @pytest.mark.parametrize(
@@ -65,3 +67,31 @@ def test_a_label_map_has_one_channel_and_known_values(tmp_path, hippocampus_task
     nibabel.Nifti1Image(np.full((3, 3, 3), -1, dtype=np.int32), np.eye(4)).to_filename(path)
     with pytest.raises(DataError, match="value -1, which is no label of task hippocampus"):
         formats.read_segmentation(path, hippocampus_task)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha", ".mgz"])
+def test_a_volume_of_several_is_chosen_by_its_number(tmp_path, suffix):
+    voxels = np.random.default_rng(1).integers(0, 99, (5, 6, 7, 3)).astype(np.int16)
+    path = tmp_path / f"scan{suffix}"
+    if suffix == ".mha":
+        image = SimpleITK.GetImageFromArray(voxels.transpose(3, 2, 1, 0), isVector=False)
+        SimpleITK.WriteImage(image, str(path))
+    else:
+        kind = nibabel.MGHImage if suffix == ".mgz" else nibabel.Nifti1Image
+        kind(voxels, np.eye(4)).to_filename(path)
+    found = formats.read(path, Choice(volume=(2,)))
+    assert np.array_equal(found.voxels, voxels[None, ..., 1])
+    for absent in ((0,), (4,), (1, 1)):
+        with pytest.raises(ImageError, match=r"has no volume .*; there are 1 to 3"):
+            formats.read(path, Choice(volume=absent))
+
+
+def test_a_volume_of_five_axes_is_chosen_by_two_numbers(tmp_path):
+    voxels = np.random.default_rng(1).integers(0, 99, (5, 6, 7, 2, 3)).astype(np.int16)
+    path = tmp_path / "scan.nii.gz"
+    nibabel.Nifti1Image(voxels, np.eye(4)).to_filename(path)
+    found = formats.read(path, Choice(volume=(2, 3)))
+    assert np.array_equal(found.voxels, voxels[None, ..., 1, 2])
+    for absent in ((3,), (3, 1), (1, 0), (1, 1, 1)):
+        with pytest.raises(ImageError, match="there are 1 to 2 and 1 to 3"):
+            formats.read(path, Choice(volume=absent))

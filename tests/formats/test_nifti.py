@@ -340,3 +340,24 @@ def _in_units(folder, code):
     path = folder / "scan.nii"
     path.write_bytes(content)
     return path
+
+
+def test_numbers_are_written_on_the_scan_s_grid(tmp_path, rng):
+    scan(GEOMETRIES["oblique"]).to_filename(tmp_path / "scan.nii.gz")
+    values = rng.random(SHAPE).astype(np.float32)
+    nifti.write_map(tmp_path / "map.nii.gz", values, formats.read(tmp_path / "scan.nii.gz").grid)
+    found = nibabel.load(tmp_path / "map.nii.gz")
+    assert np.array_equal(found.affine, nibabel.load(tmp_path / "scan.nii.gz").affine)
+    assert np.array_equal(np.asarray(found.dataobj), values)
+    assert found.get_data_dtype() == np.float32
+
+
+@pytest.mark.parametrize(
+    ("name", "tells"),
+    [("identity", True), ("qform only", True), ("neither sform nor qform", False)],
+)
+def test_a_grid_knows_whether_its_file_tells_left_from_right(name, tells, tmp_path):
+    scan(GEOMETRIES[name]).to_filename(tmp_path / "scan.nii")
+    assert nifti.read(tmp_path / "scan.nii").grid.tells_sides is tells
+    nibabel.AnalyzeImage(np.ones(SHAPE, np.int16), np.eye(4)).to_filename(tmp_path / "old.img")
+    assert not nifti.read(tmp_path / "old.img").grid.tells_sides

@@ -12,13 +12,40 @@ from medseg.errors import ImageError
 
 pytestmark = pytest.mark.real_data
 
+SINGLE = "is a single DICOM file"
+FRAMES = "with many frames"
+NO_VOXELS = "no such file"  # a header whose voxels are not there
+DAMAGED = "is damaged, or a kind of DICOM file"
+
 REFUSED = {
-    "dicom/pydicom/CT_small.dcm": "is a single DICOM file",
-    "nifti/nibabel/analyze.hdr": "no such file",  # headers whose voxels are not there
-    "nifti/nibabel/nifti1.hdr": "no such file",
-    "nifti/nibabel/nifti2.hdr": "no such file",
+    "dicom/pydicom/CT_small.dcm": SINGLE,
+    "dicom/pydicom/JPEG2000.dcm": SINGLE,
+    "dicom/pydicom/MR_small.dcm": SINGLE,
+    "dicom/pydicom/MR_small_bigendian.dcm": SINGLE,
+    "dicom/pydicom/MR_truncated.dcm": DAMAGED,
+    "dicom/pydicom/examples_jpeg2k.dcm": SINGLE,
+    "dicom/pydicom/no_meta.dcm": "without an image",
+    "dicom/pydicom/rtstruct.dcm": "without an image",
+    "dicom_seg/dcmqi/23x38x3/multiframe/mf.dcm": FRAMES,
+    "dicom_seg/dcmqi/23x38x3/seg/label.seg": FRAMES,
+    "dicom_seg/dcmqi/24x38x3/multiframe/mf.dcm": FRAMES,
+    "dicom_seg/dcmqi/24x38x3/seg/label.seg": FRAMES,
+    "dicom_seg/dcmqi/liver.dcm": FRAMES,
+    "dicom_seg/dcmqi/partial_overlaps.dcm": FRAMES,
+    "dicom_seg/dcmqi/sparse-labelmap-noppv.dcm": DAMAGED,
+    "dicom_seg/dcmqi/sparse-labelmap-ppv5.dcm": DAMAGED,
+    "dicom_seg/highdicom/ct_image.dcm": SINGLE,
+    "dicom_seg/highdicom/seg_image_ct_binary.dcm": FRAMES,
+    "dicom_seg/highdicom/seg_image_ct_binary_fractional.dcm": FRAMES,
+    "dicom_seg/highdicom/seg_image_ct_binary_overlap.dcm": FRAMES,
+    "dicom_seg/highdicom/seg_image_ct_binary_single_frame.dcm": SINGLE,
+    "dicom_seg/highdicom/seg_image_ct_true_fractional.dcm": FRAMES,
+    "nifti/nibabel/analyze.hdr": NO_VOXELS,
+    "nifti/nibabel/nifti1.hdr": NO_VOXELS,
+    "nifti/nibabel/nifti2.hdr": NO_VOXELS,
     "nifti/nibabel/row_major.dconn.nii": "has the shape (10, 10)",
     "nifti/nifti_reader_js/not-nifti.nii": "cannot work out file type",
+    "nrrd/pynrrd/BallBinary30x30x30.raw": "is not an image medseg can read",
     "nrrd/pynrrd/BallBinary30x30x30_byteskip_minus_five.nhdr": "failed to fseek",
     "nrrd/pynrrd/BallBinary30x30x30_bz2.nrrd": "bzip2 encoding not available",
     "nrrd/pynrrd/test1d_ascii.nrrd": "cannot be read",
@@ -26,6 +53,15 @@ REFUSED = {
     "nrrd/pynrrd/test_customFields.nrrd": "cannot be read",
     "nrrd/pynrrd/test_simple4d_raw.nrrd": "number of domain axes in the NRRD file (4)",
 }
+NIFTI = (".nii", ".nii.gz", ".hdr.gz", ".img.gz", ".mgz")
+NRRD = (".nrrd", ".seg.nrrd", ".nhdr")
+SERIES = (
+    "ct_organs/example_ct_dicom",
+    "dicom/torchio_ct_17_slices",
+    "dicom_seg/dcmqi/23x38x3/image",
+    "dicom_seg/dcmqi/24x38x3/image",
+    "dicom_seg/dcmqi/ct-3slice",
+)
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -38,6 +74,16 @@ def images(folder, *suffixes):
             yield name, path
 
 
+def test_every_file_is_compared_with_another_reader_or_refused(real_data):
+    readers = real_data / "readers"
+    compared = {name for name, _ in images(real_data, *NIFTI, *NRRD)}
+    for path in (path for path in readers.rglob("*") if path.is_file()):
+        name = path.relative_to(readers).as_posix()
+        is_slice = path.parent.relative_to(readers).as_posix() in SERIES
+        assert (name in compared) + (name in REFUSED) + is_slice == 1, name
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of ITK, while it loads
 @pytest.mark.parametrize(("name", "reason"), REFUSED.items())
 def test_what_cannot_be_read_is_refused_in_one_line(name, reason, real_data):
     with pytest.raises(ImageError) as caught:
@@ -47,7 +93,7 @@ def test_what_cannot_be_read_is_refused_in_one_line(name, reason, real_data):
 
 
 def test_nifti_files_are_read_as_nibabel_reads_them(real_data):
-    for name, path in images(real_data, ".nii", ".nii.gz", ".hdr.gz", ".img.gz", ".mgz"):
+    for name, path in images(real_data, *NIFTI):
         volume = formats.read(path)
         image = nibabel.load(path)
         values = np.asanyarray(image.dataobj)
@@ -85,7 +131,7 @@ def test_nifti_files_lie_where_itk_puts_them(real_data):
 
 
 def test_nrrd_files_are_read_as_pynrrd_reads_them(real_data):
-    for name, path in images(real_data, ".nrrd", ".seg.nrrd", ".nhdr"):
+    for name, path in images(real_data, *NRRD):
         if name == "nrrd/pynrrd/BallBinary30x30x30_nifti.nhdr":
             continue  # it does not skip the other header in its data file, which pynrrd refuses
         volume = formats.read(path)
@@ -99,15 +145,7 @@ def test_nrrd_files_are_read_as_pynrrd_reads_them(real_data):
             assert volume.affine == pytest.approx(LPS @ lps), name
 
 
-@pytest.mark.parametrize(
-    "folder",
-    [
-        "dicom/torchio_ct_17_slices",
-        "dicom_seg/dcmqi/23x38x3/image",
-        "dicom_seg/dcmqi/24x38x3/image",
-        "dicom_seg/dcmqi/ct-3slice",
-    ],
-)
+@pytest.mark.parametrize("folder", SERIES[1:])
 def test_dicom_series_are_read_as_pydicom_reads_them(folder, real_data):
     slices = [pydicom.dcmread(path) for path in (real_data / "readers" / folder).iterdir()]
     slices.sort(key=lambda part: float(part.ImagePositionPatient[2]))

@@ -143,6 +143,18 @@ def test_segments_that_slicer_renumbered_are_known_by_their_titles(tmp_path, pha
     assert not found[4:].any()
 
 
+def test_one_layer_is_read_by_its_segments_names(tmp_path, hippocampus_task):
+    voxels = np.zeros(SHAPE, dtype=np.uint8)
+    voxels[:2], voxels[2:4] = 1, 2
+    header = {"space": "left-posterior-superior", "space directions": np.eye(3)}
+    header |= {"Segment0_ID": "Segment_1", "Segment0_Name": "Posterior hippocampus"}
+    header |= {"Segment0_LabelValue": "1", "Segment0_Layer": "0", "Segment1_ID": "anterior"}
+    header |= {"Segment1_LabelValue": "2", "Segment1_Layer": "0"}
+    nrrd.write(str(tmp_path / "a.seg.nrrd"), voxels, header)
+    found = formats.read_segmentation(tmp_path / "a.seg.nrrd", hippocampus_task).label_map
+    assert found[:, 0, 0].tolist() == [2, 2, 1, 1, 0]
+
+
 @pytest.mark.parametrize(
     ("segments", "reason"),
     [

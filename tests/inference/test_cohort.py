@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from medseg import task as tasks
+from medseg.data.cases import Case
 from medseg.errors import ImageError, UsageError
 from medseg.inference.cohort import Failure, Job, plan_jobs, run
+from medseg.inference.scans import Scan, find
 from tests.fake_data import FORMS
+
+TASK = tasks.read("hippocampus")
 
 
 @pytest.fixture
@@ -23,9 +27,13 @@ def here(tmp_path, monkeypatch):
     return filled
 
 
+def _job(path):
+    return Job(Scan(Case(path.name, (path,))), path.with_name("out"))
+
+
 def outputs(root, *inputs, out=None, suffix=".nii.gz"):
     """Plan and return the names of the outputs below `root`."""
-    jobs = plan_jobs([root / name for name in inputs], out, suffix)
+    jobs = plan_jobs(find([root / name for name in inputs], TASK), out, suffix)
     return [job.output.relative_to(root).as_posix() for job in jobs]
 
 
@@ -153,7 +161,7 @@ def test_a_result_never_replaces_a_scan(here):
 def test_the_header_and_the_voxels_of_a_pair_are_one_scan(here):
     root = here("x/a.hdr", "x/a.img", "x/b.hdr.gz", "x/b.img.gz", "x/c.img")
     assert outputs(root, "x") == ["x/a_seg.nii.gz", "x/b_seg.nii.gz", "x/c_seg.nii.gz"]
-    jobs = plan_jobs([root / "x"], None, ".nii.gz")
+    jobs = plan_jobs(find([root / "x"], TASK), None, ".nii.gz")
     assert [job.image.name for job in jobs] == ["a.img", "b.img.gz", "c.img"]
 
 
@@ -162,11 +170,12 @@ def test_a_folder_of_dicom_slices_is_one_scan_with_its_result_beside_it(here, na
     root = here(*(f"study/{name}" for name in names))
     for name in names:
         (root / "study" / name).write_bytes(bytes(128) + b"DICM")
-    (job,) = plan_jobs([root / "study"], None, ".nii.gz")
-    assert job == Job(root / "study", root / "study_seg.nii.gz")
+    (job,) = plan_jobs(find([root / "study"], TASK), None, ".nii.gz")
+    assert job.case == Case("study", (root / "study",))
+    assert job.output == root / "study_seg.nii.gz"
     assert outputs(root, "study", out=root / "out") == ["out/study_seg.nii.gz"]
     monkeypatch.chdir(root / "study")
-    assert plan_jobs([Path()], None, ".nii.gz") == [job]
+    assert plan_jobs(find([Path()], TASK), None, ".nii.gz") == [job]
 
 
 def test_a_folder_without_images_and_a_missing_one_are_refused(here):
@@ -178,7 +187,7 @@ def test_a_folder_without_images_and_a_missing_one_are_refused(here):
 
 
 def test_a_bad_scan_does_not_stop_the_others(tmp_path):
-    jobs = [Job(tmp_path / name, tmp_path / "out") for name in "abc"]
+    jobs = [_job(tmp_path / name) for name in "abc"]
     done = []
 
     def work(job):
@@ -195,7 +204,7 @@ def test_a_bad_scan_does_not_stop_the_others(tmp_path):
 
 
 def test_jobs_are_done_one_by_one_and_any_error_spares_the_others(tmp_path):
-    jobs = [Job(tmp_path / name, tmp_path / "out") for name in "ab"]
+    jobs = [_job(tmp_path / name) for name in "ab"]
     started = []
 
     def work(job):
@@ -215,41 +224,54 @@ def test_a_scan_that_is_too_large_is_told_so(tmp_path):
     def work(_job):
         raise MemoryError
 
-    (failure,) = run([Job(tmp_path / "a.nii", tmp_path / "out")], work)
+    (failure,) = run([_job(tmp_path / "a.nii")], work)
     assert "needs more memory than there is. Close other programs" in str(failure.error)
 
 
-def test_cases_of_a_data_set_are_called_as_there_and_written_in_its_values(tmp_path):
+def test_cases_of_a_data_set_are_called_as_there(tmp_path):
     FORMS["brats_2023"](tmp_path / "data")
-    task = tasks.read("brats")
-    jobs = plan_jobs([tmp_path / "data"], tmp_path / "out", ".nii.gz", task)
+    scans = find([tmp_path / "data"], tasks.read("brats"))
+    jobs = plan_jobs(scans, tmp_path / "out", ".nii.gz")
     assert [job.output.name for job in jobs][:1] == ["BraTS-GLI-00000-000_seg.nii.gz"]
     assert len(jobs) == 4
     assert len(jobs[0].case.images) == 4
-    assert jobs[0].task.labels["enhancing"].value == 3
 
 
 def test_a_single_case_of_a_data_set_may_go_into_a_file(tmp_path):
     FORMS["brats_2021"](tmp_path / "data")
     folder = next((tmp_path / "data").rglob("BraTS2021_00001"))
-    out = tmp_path / "mine.nii.gz"
-    (job,) = plan_jobs([folder], out, ".nii.gz", tasks.read("brats"))
+    scans, out = find([folder], tasks.read("brats")), tmp_path / "mine.nii.gz"
+    (job,) = plan_jobs(scans, out, ".nii.gz")
     assert (job.case.name, job.output) == ("BraTS2021_00001", out)
 
 
 def test_a_data_set_needs_a_folder_for_its_results(tmp_path):
     FORMS["brats_2021"](tmp_path / "data")
-    for out in (None, tmp_path / "mine.nii.gz"):
-        with pytest.raises(UsageError, match="4 cases of BraTS 2021 need a folder"):
-            plan_jobs([tmp_path / "data"], out, ".nii.gz", tasks.read("brats"))
+    scans = find([tmp_path / "data"], tasks.read("brats"))
+    with pytest.raises(UsageError, match="4 cases of BraTS 2021 need a folder"):
+        plan_jobs(scans, None, ".nii.gz")
+    with pytest.raises(UsageError, match="4 scans cannot go into the one file"):
+        plan_jobs(scans, tmp_path / "mine.nii.gz", ".nii.gz")
 
 
-def test_a_data_set_beside_loose_scans_is_planned_with_them(tmp_path, here, hippocampus_task):
-    FORMS["pairs"](tmp_path / "flat")
-    jobs = plan_jobs([tmp_path / "flat"], tmp_path / "out", ".nii.gz", hippocampus_task)
-    assert [job.case for job in jobs] == [None] * 4  # scans side by side stay loose scans
+def test_a_result_never_replaces_a_reference(tmp_path):
+    FORMS["brats_2021"](tmp_path / "data")
+    folder = next((tmp_path / "data").rglob("BraTS2021_00001"))
+    with pytest.raises(UsageError, match=r"_seg\.nii\.gz is one of the references\. Name another"):
+        plan_jobs(find([folder], tasks.read("brats")), folder, ".nii.gz")
+
+
+def test_cases_without_a_label_map_may_have_their_result_beside_them(tmp_path):
+    FORMS["brats_2021"](tmp_path / "data")
+    folder = next((tmp_path / "data").rglob("BraTS2021_00001"))
+    next(folder.glob("*_seg.nii.gz")).unlink()
+    (job,) = plan_jobs(find([folder], tasks.read("brats")), None, ".nii.gz")
+    assert job.output == folder / "BraTS2021_00001_seg.nii.gz"
+
+
+def test_a_data_set_beside_loose_scans_is_planned_with_them(tmp_path, here):
     FORMS["acdc"](tmp_path / "acdc")
     root = here("x/a.nii.gz")
-    inputs = [tmp_path / "acdc", root / "x" / "a.nii.gz"]
-    jobs = plan_jobs(inputs, tmp_path / "out", ".nii.gz", tasks.read("acdc"))
-    assert [job.case is None for job in jobs] == [False] * 12 + [True]
+    scans = find([tmp_path / "acdc", root / "x" / "a.nii.gz"], tasks.read("acdc"))
+    jobs = plan_jobs(scans, tmp_path / "out", ".nii.gz")
+    assert [job.scan.matched is None for job in jobs] == [False] * 12 + [True]

@@ -3,6 +3,7 @@
 import pytest
 
 from medseg.data import folds, layouts
+from medseg.data.description import LabelDescription
 from medseg.survey.measure import Intensities, Measured
 from medseg.survey.survey import look
 from tests.fake_data import FORMS
@@ -20,14 +21,19 @@ def intensities():
 
 @pytest.fixture(scope="session")
 def made():
-    """A measurement of a case that is in order; any field can be given."""
+    """A measurement of a case that is in order; any field can be given, and volumes of labels."""
 
-    def make(name, **fields):
+    def make(name, *, volumes_ml=None, **fields):
+        labels = {
+            label: LabelDescription(volume_ml, 0, (), {})
+            for label, volume_ml in (volumes_ml or {}).items()
+        }
         usual = {
             "shape": (10, 10, 10),
             "spacing_mm": (1.0, 1.0, 1.0),
             "orientation": "RAS",
             "digest": name,
+            "labels": labels,
         }
         return Measured(name, **{**usual, **fields})
 

@@ -38,7 +38,7 @@ def test_a_case_is_read_once_and_comes_back_the_same(case, counted, hippocampus_
     first = cache.measured(case, hippocampus_task, counted)
     again = cache.measured(case, hippocampus_task, counted)
     assert counted.times == 1
-    for field in ("case", "shape", "spacing_mm", "digest", "file_values", "volumes_ml"):
+    for field in ("case", "shape", "spacing_mm", "digest", "file_values", "scan", "labels"):
         assert getattr(again, field) == getattr(first, field)
     assert again.intensities == first.intensities
     assert again.centres_mm == first.centres_mm

@@ -54,3 +54,10 @@ def test_data_without_any_label_are_refused(tmp_path, ct_task, generator):
     case = _case(tmp_path, "empty", image, np.zeros((4, 4, 4), np.uint8), np.eye(4))
     with pytest.raises(DataError, match="no training case has a labelled voxel"):
         taken((case,), ct_task)
+
+
+def test_what_the_scans_and_labels_are_like_is_gathered(ct_cases, ct_task):
+    found = taken(ct_cases, ct_task).experience
+    (label,) = found.labels.values()
+    assert (found.cases, found.spacing_mm[0].highest, label.present) == (2, 2.0, 1.0)
+    assert label.volume_ml.highest == pytest.approx(1.0)  # 100 voxels of 2 x 1 x 5 mm

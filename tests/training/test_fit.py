@@ -76,6 +76,7 @@ def test_the_run_folder_holds_all_that_it_promises(whole_run):
         "run.json",
         "task.yaml",
         "plan.yaml",
+        "experience.yaml",
         "versions.json",
         "split.json",
         "metrics.csv",
@@ -85,7 +86,11 @@ def test_the_run_folder_holds_all_that_it_promises(whole_run):
     }
     assert outcome.finished
     assert [row["step"] for row in read_metrics(folder.metrics)] == [2, 4, 6]
-    assert bundles.read(folder.path).plan.patch == (16, 16, 16)
+    bundle = bundles.read(folder.path)
+    assert bundle.plan.patch == (16, 16, 16)
+    assert bundle.experience.cases == 4  # those that were trained on
+    assert bundle.experience.spacing_mm[2].middle == pytest.approx(2.5)
+    assert bundle.experience.labels.keys() == {"rim", "mantle", "inner"}
 
 
 @pytest.mark.slow
@@ -196,6 +201,7 @@ def test_a_lost_model_of_a_finished_run_comes_back_from_its_checkpoint(whole_run
     shutil.copytree(whole_run[0].path, copy.path)
     shutil.rmtree(copy.bundle)
     outcome = resume(copy, Listener())
+    assert outcome.bundle.experience == bundles.read(whole_run[0].path).experience
     assert _same(_weights(copy), _weights(whole_run[0]))
     assert outcome.dice == pytest.approx(whole_run[1].dice, rel=1e-4)
 

@@ -147,3 +147,47 @@ def test_two_processes_agree_on_the_mean_of_both(tmp_path):
         for rank in (0, 1)
     ]
     assert [process.communicate(timeout=120)[0] for process in started] == ["0.5 1\n"] * 2
+
+
+def test_label_maps_may_have_a_channel_axis_and_be_floating_point(batches):
+    plain = filled(ScoreMetric(REGIONS, SPACING_MM), batches).compute()
+    metric = ScoreMetric(REGIONS, SPACING_MM)
+    for preds, target in batches:
+        metric.update(preds[:, None].float(), target)
+    assert floats(metric.compute()) == pytest.approx(floats(plain))
+
+
+def label_maps(*shape, value=1):
+    return torch.full(shape, value, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("preds", "target", "reason"),
+    [
+        (label_maps(3, 4, 4, 4), label_maps(2, 4, 4, 4), "cannot be compared with"),
+        (label_maps(2, 2, 4, 4, 4), label_maps(2, 4, 4, 4), "have 2 channels; take the argmax"),
+        (label_maps(2, 4, 4, 4) / 2, label_maps(2, 4, 4, 4), "with fractions"),
+        (label_maps(2, 4, 4, 4) > 0, label_maps(2, 4, 4, 4), "give two masks"),
+        (label_maps(2, 4, 4, 4, value=-1), label_maps(2, 4, 4, 4), "values from -1 to -1"),
+    ],
+)
+def test_a_batch_that_cannot_be_scored_adds_nothing(preds, target, reason):
+    metric = ScoreMetric(REGIONS, SPACING_MM)
+    with pytest.raises(ValueError, match=reason):
+        metric.update(preds, target)
+    assert not metric.known.any()
+    assert not metric.counted.any()
+
+
+def test_a_case_that_is_wrong_keeps_out_those_before_it():
+    preds = label_maps(2, 4, 4, 4)
+    preds[1] = -1
+    metric = ScoreMetric(REGIONS, SPACING_MM)
+    with pytest.raises(ValueError, match="is no label map"):
+        metric.update(preds, label_maps(2, 4, 4, 4))
+    assert not metric.known.any()
+
+
+def test_background_is_no_region():
+    with pytest.raises(ValueError, match="0 is background"):
+        ScoreMetric({"all": [0, 1]}, SPACING_MM)

@@ -40,3 +40,14 @@ def load(name: str) -> Convention:
         ValueError: There is no such convention; the message lists those there are.
     """
     return cast(Convention, registry.load(this_package, name))
+
+
+def describe(name: str) -> str:
+    """Say in a sentence or two what the convention fixes, as its module does.
+
+    Raises:
+        ValueError: There is no such convention; the message lists those there are.
+    """
+    paragraphs = (registry.load(this_package, name).__doc__ or "").split("\n\n")
+    told = [part for part in paragraphs if part.startswith(("Percentile", "Empty masks"))]
+    return " ".join(" ".join(told).split())

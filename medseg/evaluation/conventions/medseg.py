@@ -3,7 +3,9 @@
 Percentile: the larger of the two directed ones, interpolated linearly, between the centres of
 surface voxels. A surface voxel has a face neighbour outside the mask.
 
-Empty masks: both: NaN. One: the worst value there is; see `medseg.evaluation.metrics`.
+Empty masks: both: NaN, left out of the mean, counted as absent. One: the worst value there is,
+counted as missed or false alarm: 0 for an overlap, the image's diagonal for a distance, the image's
+volume for a difference of volumes.
 """
 
 from typing import Final

@@ -6,7 +6,6 @@ difference of numbers lacks: there a prediction in crumbs would be worse than no
 
 from typing import Final
 
-from medseg.evaluation import topology
 from medseg.evaluation.pair import Pair, Status
 
 UNIT: Final = ""
@@ -17,5 +16,5 @@ def compute(pair: Pair) -> float:
     """Divide the smaller number of components by the larger."""
     if pair.status is not Status.BOTH:
         return pair.value_if_empty(worst=0.0)
-    numbers = [topology.components(mask) for mask in pair.cropped]
+    numbers = pair.components
     return min(numbers) / max(numbers)

@@ -5,7 +5,6 @@ The smaller number of enclosed cavities, plus one, divided by the larger, plus o
 
 from typing import Final
 
-from medseg.evaluation import topology
 from medseg.evaluation.pair import Pair, Status
 
 UNIT: Final = ""
@@ -16,5 +15,5 @@ def compute(pair: Pair) -> float:
     """Divide the smaller number of holes by the larger, both plus one."""
     if pair.status is not Status.BOTH:
         return pair.value_if_empty(worst=0.0)
-    numbers = [topology.holes(mask) for mask in pair.cropped]
+    numbers = pair.holes
     return (1 + min(numbers)) / (1 + max(numbers))

@@ -1,0 +1,116 @@
+"""A series of DICOM slices in a folder or a zip file, through ITK.
+
+Slices are sorted by their position in the patient and rescaled to the scanner's units, Hounsfield
+units for CT. Nothing is guessed: of several series one must be chosen, and missing slices, slices
+at the same place, mixed orientations, uneven distances and a tilted gantry are refused.
+"""
+
+import warnings
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float32
+
+from medseg import formats
+from medseg.errors import ImageError
+from medseg.formats import ANY, Choice
+from medseg.formats.dicom import archive, headers, series, stack
+from medseg.formats.dicom.headers import Header, Slice
+from medseg.volume import Grid, Volume
+
+SUFFIXES: Final = (".dcm", ".zip")
+
+
+def read(path: Path, choice: Choice = ANY) -> Volume:
+    """Read the series of slices in the folder or zip file `path`.
+
+    Raises:
+        ImageError: There are no slices, several series of which none was chosen, or a series that
+            is no regular stack or damaged; or `path` is a single DICOM file.
+    """
+    with warnings.catch_warnings():
+        # ITK warns while it loads its parts, and where warnings are errors that ends the process
+        warnings.simplefilter("ignore", DeprecationWarning)
+        if path.is_dir():
+            return _read_folder(path, choice)
+        if path.suffix.lower() == ".zip":
+            with archive.unpacked(path) as folder:
+                return _read_folder(folder, choice)
+        raise _single_file(path)
+
+
+def holds_series(folder: Path, wanted: str) -> bool:
+    """Tell whether a series in `folder` is the one that `wanted` names, or one of several.
+
+    Raises:
+        ImageError: A file is damaged.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # as in `read`
+        return bool(series.fitting(_slices(folder), wanted))
+
+
+def _read_folder(folder: Path, choice: Choice) -> Volume:
+    chosen = series.choose(_slices(folder), choice.series, where=str(folder))
+    slices = stack.arranged(chosen, folder)
+    voxels = np.stack([_pixels(part) for part in slices], axis=2)[None]
+    i, j, k = voxels.shape[1:]
+    return Volume(voxels, Grid((i, j, k), formats.as_affine(stack.affine(slices), where=folder)))
+
+
+def _slices(folder: Path) -> list[Slice]:
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name[0] != "."]
+    read = [headers.read(path) for path in paths]
+    found = [headers.placed_slice(header) for header in read if header.is_placed]
+    if found:
+        return found
+    many = [header for header in read if header.shape[2] > 1]
+    if many:
+        raise _many_frames(many[0], where=folder)
+    raise ImageError(
+        "holds no DICOM slices with a position in the patient",
+        where=folder,
+        remedy="Give the folder that holds the slices of one series",
+    )
+
+
+def _single_file(path: Path) -> ImageError:
+    """Return the error that says why a single file is not enough."""
+    header = headers.read(path)
+    if header.shape[2] > 1:
+        return _many_frames(header, where=path)
+    if not any(header.shape):
+        return ImageError(
+            "is a DICOM file without an image that medseg can read",
+            where=path,
+            remedy="Give the folder that holds the slices of one series",
+        )
+    return ImageError(
+        "is a single DICOM file",
+        where=path,
+        remedy="Give the folder that holds all slices of the series",
+    )
+
+
+def _many_frames(header: Header, *, where: Path) -> ImageError:
+    kind = "segmentation" if header.fields.get("modality") == "SEG" else "file"
+    return ImageError(
+        f"holds a DICOM {kind} with many frames, which medseg does not read",
+        where=where,
+        remedy="Convert it to NIfTI, for example with dcm2niix",
+    )
+
+
+def _pixels(part: Slice) -> Float32[np.ndarray, "columns rows"]:
+    import itk
+
+    try:
+        image = itk.imread(str(part.path), itk.F, imageio=itk.GDCMImageIO.New())
+    except (RuntimeError, OSError) as error:
+        raise ImageError(
+            "is damaged: its pixels cannot be read",
+            where=part.path,
+            remedy="Copy the series anew",
+        ) from error
+    return itk.array_from_image(image)[0].T

@@ -1,0 +1,107 @@
+"""Segmenting from Python: `medseg.predict` for one scan, `medseg.Predictor` for many."""
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from medseg import model_list
+from medseg.data.cases import read_image, require_usable
+from medseg.data.preprocessing import prepare, restore
+from medseg.errors import UsageError
+from medseg.formats import ANY, Choice
+from medseg.inference import device as devices
+from medseg.inference import predict as prediction
+from medseg.inference.device import DeviceChoice
+from medseg.inference.scans import by_channel, find
+from medseg.segmentation import Segmentation
+from medseg.task import Task
+from medseg.volume import Volume
+
+GivenScan = str | Path | Volume | Mapping[str, str | Path]
+"""A file, a case folder or a folder of DICOM slices; voxels on their grid, with the channels in the
+task's order; or a file for each channel by name."""
+
+
+class Predictor:
+    """A model that stays loaded. It may be called from several threads at once.
+
+    Reading and resampling then go on side by side, and the network takes one scan at a time, so
+    that the memory it needs does not grow with the number of threads.
+
+    Args:
+        model: Run folder, bundle, or name of an installed model; None for the only one there is.
+        device: `auto` takes a GPU if there is one.
+
+    Raises:
+        ModelError: There is no such model, or it is damaged.
+        UsageError: A GPU was asked for and there is none.
+    """
+
+    def __init__(self, model: str | Path | None = None, *, device: DeviceChoice = "auto") -> None:
+        bundle = model_list.choose(None if model is None else Path(model))
+        self._loaded = prediction.load(bundle, devices.choose(device))
+        self._network = threading.Lock()
+
+    @property
+    def task(self) -> Task:
+        """What the model segments."""
+        return self._loaded.bundle.task
+
+    def __call__(self, scan: GivenScan, *, choice: Choice = ANY) -> Segmentation:
+        """Segment a scan on its own grid.
+
+        Args:
+            scan: See `GivenScan`.
+            choice: Which image is meant where a file or folder holds several.
+
+        Raises:
+            ImageError: The scan cannot be read or used.
+            UsageError: A folder holds several scans, or a channel is missing or none of the task's.
+        """
+        bundle = self._loaded.bundle
+        prepared = prepare(_volume(scan, bundle.task, choice), bundle.task, bundle.plan)
+        with self._network:
+            scores = prediction.logits(self._loaded.network, prepared.image, bundle.plan)
+        return restore(scores, prepared, bundle.task)
+
+
+def predict(
+    scan: GivenScan,
+    model: str | Path | None = None,
+    *,
+    device: DeviceChoice = "auto",
+    choice: Choice = ANY,
+) -> Segmentation:
+    """Segment one scan on its own grid; for several, keep a `Predictor`.
+
+    Args:
+        scan: See `GivenScan`.
+        model: Run folder, bundle, or name of an installed model; None for the only one there is.
+        device: `auto` takes a GPU if there is one.
+        choice: Which image is meant where a file or folder holds several.
+
+    Raises:
+        ImageError: The scan cannot be read or used.
+        ModelError: There is no such model, or it is damaged.
+        UsageError: A folder holds several scans, or a channel is missing or none of the task's.
+    """
+    return Predictor(model, device=device)(scan, choice=choice)
+
+
+def _volume(scan: GivenScan, task: Task, choice: Choice) -> Volume:
+    if isinstance(scan, Volume):
+        require_usable(scan, task, where="the volume given")
+        return scan
+    if isinstance(scan, Mapping):
+        found = [by_channel({name: Path(path) for name, path in scan.items()}, task)]
+    else:
+        found = find([Path(scan)], task, series=choice.series)
+    if len(found) > 1:
+        names = ", ".join(one.case.name for one in found[:5]) + ", ..." * (len(found) > 5)
+        raise UsageError(
+            f"{scan} holds {len(found)} scans: {names}",
+            remedy="Give one of them, or call a Predictor for each",
+        )
+    if found[0].fault is not None:
+        raise found[0].fault
+    return read_image(found[0].case, task, choice)

@@ -1,0 +1,118 @@
+"""`report.json`: what became of every case of a cohort; it is also what a second run goes on from.
+
+It names files as the user named them and holds numbers; no field of an image's header enters it.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from medseg import files
+from medseg.errors import UsageError
+from medseg.version import __version__
+
+FORMAT: Final = 1
+NAME: Final = "report.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One case.
+
+    Attributes:
+        case: Its name.
+        input: Its files or folder.
+        output: Where the segmentation is, or would be.
+        status: Whether it was segmented.
+        model: Hash of the model.
+        inputs_state: Size and time of change of each input, by which a changed scan is known.
+        settings: What else decides on the result.
+        error: Why it failed.
+        seconds: How long it took, reading and writing included.
+        peak_memory_mb: Of the process meanwhile, and of the GPU if one was used.
+        volumes_ml: By label.
+        warnings: What is unusual about the scan.
+        quality: The verdict, its reasons, and what was measured of each label.
+    """
+
+    case: str
+    input: list[str]
+    output: str
+    status: Literal["done", "failed"]
+    model: str
+    inputs_state: list[list[int]]
+    settings: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    seconds: float = 0.0
+    peak_memory_mb: dict[str, float] = field(default_factory=dict)
+    volumes_ml: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    quality: dict[str, Any] | None = None
+
+
+class Report:
+    """The entries of a cohort; the file is whole after every one.
+
+    Args:
+        path: The file, or None to keep no record.
+        model: Name and hash of the model, as the file's head.
+
+    Raises:
+        UsageError: `path` is there and is no report.
+    """
+
+    def __init__(self, path: Path | None, model: dict[str, str]) -> None:
+        self.path = path
+        self.model = model
+        self.entries = _read(path) if path is not None and path.exists() else {}
+
+    def record(self, entry: Entry) -> None:
+        """Put an entry in the place of an older one of the same output, and write the file.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        self.entries[entry.output] = asdict(entry)
+        if self.path is None:
+            return
+        document = {
+            "format": FORMAT,
+            "medseg": __version__,
+            "model": self.model,
+            "cases": list(self.entries.values()),
+        }
+        files.write_text(self.path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+    def is_done(self, expected: Entry) -> bool:
+        """Tell whether the result that `expected` describes is there and needs no work.
+
+        The output must be there, and model, inputs and settings be the same as then.
+        """
+        earlier = self.entries.get(expected.output)
+        if earlier is None or earlier.get("status") != "done":
+            return False
+        same = asdict(expected)
+        decisive = ("model", "input", "inputs_state", "settings")
+        unchanged = all(earlier.get(key) == same[key] for key in decisive)
+        return unchanged and Path(expected.output).is_file()
+
+
+def state_of(paths: tuple[Path, ...]) -> list[list[int]]:
+    """Return size and time of change of each path; zeros for one that is not there."""
+    found = [path.stat() if path.exists() else None for path in paths]
+    return [[stat.st_size, stat.st_mtime_ns] if stat else [0, 0] for stat in found]
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["format"] != FORMAT:
+            raise ValueError(f"there is no format {document['format']}")
+        return {entry["output"]: dict(entry) for entry in document["cases"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            "is no report of medseg",
+            where=path,
+            remedy="Move it away, or name another folder with -o",
+        ) from error

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import torch
+
+from medseg import export, formats
+from medseg.data.cases import Case
+from medseg.errors import ImageError
+from medseg.inference import cohort_run, predict
+from medseg.inference.cohort import Job
+from medseg.inference.report import Report
+from medseg.inference.scans import Scan
+
+
+class Ear:
+    """Remembers what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def on_start(self, total, skipped):
+        self.told.append(("start", total, skipped))
+
+    def on_step(self, job, step):
+        self.told.append((step, job.case.name))
+
+    def on_done(self, job, entry, seconds_left):  # noqa: ARG002
+        self.told.append(("done", job.case.name))
+
+    def on_failure(self, failure, seconds_left):  # noqa: ARG002
+        self.told.append(("failed", failure.job.case.name))
+
+
+@pytest.fixture
+def predictor(untrained):
+    return predict.load(untrained, torch.device("cpu"))
+
+
+def run(jobs, predictor, report=None, **settings):
+    ear = Ear()
+    outcome = cohort_run.run(
+        jobs,
+        predictor,
+        cohort_run.Settings(**settings),
+        report or Report(None, {}),
+        ear,
+        write=export.write,
+    )
+    return outcome, ear.told
+
+
+def test_cases_are_done_skipped_or_failed_and_every_step_is_told(scan, predictor, tmp_path):
+    fault = ImageError("holds 2 DICOM series:\n  Doe Jane\nNone", remedy="Choose", where=scan)
+    good = Job(Scan(Case("good", (scan,))), tmp_path / "good_seg.nii.gz")
+    bad = Job(Scan(Case("bad", (scan,)), fault), tmp_path / "bad_seg.nii.gz")
+    report = Report(tmp_path / "report.json", {})
+    outcome, told = run([good, bad], predictor, report)
+    assert (outcome.done, outcome.skipped) == (1, 0)
+    assert [failure.error for failure in outcome.failures] == [fault]
+    of_good = [(step, "good") for step in ("reading", "segmenting", "writing", "done")]
+    assert told == [("start", 2, 0), *of_good, ("failed", "bad")]
+    assert "Doe" not in (tmp_path / "report.json").read_text()
+    again, told = run([good, bad], predictor, Report(tmp_path / "report.json", {}))
+    assert (again.done, again.skipped) == (0, 1)
+    assert told == [("start", 2, 1), ("failed", "bad")]
+
+
+def test_the_segmentation_is_the_one_of_a_single_prediction(scan, predictor, tmp_path):
+    job = Job(Scan(Case("a", (scan,))), tmp_path / "a_seg.nii.gz")
+    run([job], predictor)
+    expected = predict.predict(predictor, formats.read(scan)).label_map
+    assert np.array_equal(formats.read(job.output).voxels[0], expected)
+
+
+@pytest.mark.parametrize("name", ["a_seg.nii.gz", "a_seg.seg.nrrd", "a.nii.gz"])
+def test_the_entropy_has_the_name_of_its_scan(tmp_path, name):
+    assert cohort_run.entropy_path(tmp_path / name) == tmp_path / "entropy/a_entropy.nii.gz"

@@ -1,0 +1,153 @@
+import json
+
+import pytest
+
+from medseg import task as tasks
+from medseg.errors import ImageError, UsageError
+from medseg.inference.scans import by_channel, find
+from tests.fake_data import FORMS
+
+LABEL = 'labels: {a: {value: 1, colour: "#dd8265", code: SCT^1^A}}'
+
+
+def task_of(*channels):
+    listed = ", ".join(f"{channel}: mr" for channel in channels)
+    return tasks.parse(
+        f"name: test\ntitle: Test\nlayout: decathlon\nchannels: {{{listed}}}\n{LABEL}", where="test"
+    )
+
+
+BRATS = task_of("t1", "t1ce", "t2", "flair")
+ONE = task_of("t1")
+
+
+@pytest.fixture
+def here(tmp_path):
+    """Makes empty files by name and returns their folder."""
+
+    def filled(*names):
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(b"")
+        return tmp_path
+
+    return filled
+
+
+def found(task, *paths):
+    """The names of cases with those of their files; an error's text for those that cannot be."""
+    return {
+        scan.case.name: str(scan.fault) if scan.fault else [p.name for p in scan.case.images]
+        for scan in find(list(paths), task)
+    }
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("_t1", "_t1ce", "_t2", "_flair", "_seg"), ("-t1n", "-t1c", "-t2w", "-t2f", "-seg")],
+)
+def test_a_folder_of_brats_cases_is_put_together_in_the_task_s_order(here, names):
+    root = here(*(f"{case}/{case}{name}.nii.gz" for case in ("C-1", "C-2") for name in names))
+    images = [f"C-1{name}.nii.gz" for name in names[:4]]
+    assert found(BRATS, root / "C-1") == {"C-1": images}
+    assert found(BRATS, root).keys() == {"C-1", "C-2"}
+
+
+def test_numbered_channels_are_in_the_task_s_order(here):
+    names = [f"case_{n}_000{channel}.nii.gz" for n in (1, 2) for channel in range(4)]
+    assert found(BRATS, here(*names)) == {"case_1": names[:4], "case_2": names[4:]}
+
+
+def test_more_numbered_channels_than_the_task_has_are_refused(here):
+    root = here(*(f"a_000{channel}.nii.gz" for channel in range(5)))
+    assert "has 5 channels, but task test has t1, t1ce, t2, flair alone" in found(BRATS, root)["a"]
+    assert "has 5 channels, but task test has t1 alone" in found(ONE, root)["a"]
+
+
+def test_a_data_set_s_own_names_come_before_the_numbers(here):
+    root = here(*(f"imagesTs/a_000{channel}.nii.gz" for channel in range(4)))
+    named = {"0": "FLAIR", "1": "T1w", "2": "T1Gd", "3": "T2w"}
+    (root / "dataset.json").write_text(json.dumps({"channel_names": named}))
+    assert found(BRATS, root / "imagesTs") == {"a": [f"a_000{n}.nii.gz" for n in (1, 2, 3, 0)]}
+
+
+def test_a_case_that_lacks_a_channel_does_not_hide_the_others(here):
+    names = [f"a_{channel}.nii.gz" for channel in ("t1", "t1ce", "t2", "flair")]
+    root = here(*names, "b_t1.nii.gz", "b_flair.nii.gz")
+    cases = found(BRATS, root)
+    assert cases["a"] == names
+    assert "lacks the channel t1ce, t2 of task test; it has flair, t1" in cases["b"]
+
+
+def test_acdc_s_frames_are_scans_and_its_films_and_labels_are_not(here):
+    root = here(
+        *(f"patient001/patient001_{part}.nii.gz" for part in ("4d", "frame01", "frame01_gt")),
+        *(f"patient001/patient001_{part}.nii.gz" for part in ("frame12", "frame12_gt")),
+        "patient001/Info.cfg",
+    )
+    assert found(ONE, root).keys() == {"patient001_frame01", "patient001_frame12"}
+
+
+def test_a_task_of_one_channel_takes_its_own_of_several(here):
+    assert found(ONE, here("a_t1.nii.gz", "a_t2.nii.gz")) == {"a": ["a_t1.nii.gz"]}
+
+
+def test_files_that_hold_all_channels_are_cases(here):
+    assert found(BRATS, here("a.nii.gz", "b.nii.gz", "b_seg.nii.gz")).keys() == {"a", "b"}
+
+
+def test_a_name_that_tells_of_another_channel_is_refused(here):
+    root = here("a_t2.nii.gz")
+    fault = found(ONE, root / "a_t2.nii.gz")["a_t2"]
+    assert "is taken for the channel t1, but its name says t2" in fault
+
+
+def test_folders_below_folders_are_searched_but_not_beside_images(here):
+    root = here("x/deep/er/a.nii", "y/b.nii", "y/not/c.nii", "z/notes.txt", "x/.hidden/d.nii")
+    assert found(task_of("only"), root).keys() == {"a", "b"}
+    with pytest.raises(ImageError, match="z: holds no image"):
+        find([root / "z"], ONE)
+
+
+def test_channels_are_named_one_by_one_in_any_order_and_spelling(here):
+    root = here(*(f"a_{name}.nii" for name in ("t1", "t1ce", "t2", "fl")))
+    given = {
+        "flair": root / "a_fl.nii",
+        "t1c": root / "a_t1ce.nii",
+        "t1": root / "a_t1.nii",
+        "T2w": root / "a_t2.nii",
+    }
+    scan = by_channel(given, BRATS)
+    assert [p.name for p in scan.case.images] == ["a_t1.nii", "a_t1ce.nii", "a_t2.nii", "a_fl.nii"]
+    assert scan.case.name == "a"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"t1": "a", "ct": "b"}, "has no channel 'ct'; it has t1, t1ce, t2, flair"),
+        ({"t1": "a", "t1n": "b"}, "channel t1 was given twice"),
+        ({"t1": "a", "t2": "b"}, "needs 4 channels, and t1ce, flair was not given"),
+        (
+            {"t1": "a_t2", "t1ce": "b", "t2": "c", "flair": "d"},
+            "a_t2: is taken for the channel t1, but its name says t2",
+        ),
+    ],
+)
+def test_wrong_channels_are_refused(tmp_path, given, said):
+    with pytest.raises(UsageError) as caught:
+        by_channel({name: tmp_path / path for name, path in given.items()}, BRATS)
+    assert said in str(caught.value)
+
+
+def test_a_data_set_s_cases_keep_its_label_values(tmp_path):
+    FORMS["brats_2023"](tmp_path / "data")
+    scans = find([tmp_path / "data"], tasks.read("brats"))
+    assert [scan.matched.task.labels["enhancing"].value for scan in scans] == [3] * 4
+    assert {scan.matched for scan in find([tmp_path / "data"], BRATS)} == {None}  # other labels
+
+
+def test_scans_side_by_side_with_their_labels_are_of_no_data_set(tmp_path):
+    FORMS["pairs"](tmp_path / "flat")
+    scans = find([tmp_path / "flat"], tasks.read("hippocampus"))
+    assert [scan.matched for scan in scans] == [None] * 4
