@@ -14,6 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+from medseg import memory
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -53,28 +56,10 @@ def median_seconds(actions: Mapping[str, Action], *, repeats: int) -> dict[str, 
 
 def rise_of_peak_bytes(action: Action) -> int:
     """Measure by how much an action raises the peak of memory, in a process of its own."""
-    before = resident_bytes()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    before = memory.resident_bytes()
+    memory.forget_peak()
     action()
-    return peak_bytes() - before
-
-
-def resident_bytes() -> int:
-    """Read how much memory this process holds."""
-    return _status("VmRSS")
-
-
-def peak_bytes() -> int:
-    """Read how much memory this process has held at most."""
-    return _status("VmHWM")
-
-
-def _status(field: str) -> int:
-    """Read a line of the kernel's account of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise ValueError(f"the kernel does not report {field}; run this on Linux")
+    return memory.peak_bytes() - before
 
 
 def in_fresh_process(script: str, *arguments: str) -> str:
@@ -93,24 +78,48 @@ def publish(name: str, rows: list[Row], *, packages: list[str], threads: int) ->
 
 
 def publish_columns(
-    name: str, columns: list[str], lines: list[list[str]], *, packages: list[str], threads: int
+    name: str,
+    columns: list[str],
+    lines: list[list[str]],
+    *,
+    packages: list[str],
+    threads: int,
+    device: str = "cpu",
 ) -> None:
     """Do the same for a table that compares more than two things in more than one quantity."""
     print(markdown(columns, lines))
-    _keep(name, {"columns": columns, "lines": lines}, packages=packages, threads=threads)
+    record = {"columns": columns, "lines": lines}
+    _keep(name, record, packages=packages, threads=threads, device=device)
 
 
-def _keep(name: str, record: dict[str, object], *, packages: list[str], threads: int) -> None:
+def _keep(
+    name: str,
+    record: dict[str, object],
+    *,
+    packages: list[str],
+    threads: int,
+    device: str = "cpu",
+) -> None:
     """Write figures to a file, with all that they depend on."""
     circumstances = {
         "benchmark": name,
         "processor": processor(),
         "threads": threads,
+        "device": device,
+        **({"gpu": gpu()} if device == "cuda" else {}),
         "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
     }
+    print(measured_with(circumstances), flush=True)
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps({**circumstances, **record}, indent=2)
     (RESULTS / f"{name}.json").write_text(text + "\n")
+
+
+def measured_with(record: Mapping[str, Any]) -> str:
+    """Say what figures were measured with, as `publish` writes it."""
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    gpu = f"{record['gpu']}; " if "gpu" in record else ""
+    return f"{gpu}{record['processor']}, {record['threads']} threads; {versions}."
 
 
 def table(rows: list[Row]) -> str:
@@ -137,3 +146,10 @@ def processor() -> str:
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.processor()
+
+
+def gpu() -> str:
+    """Name the GPU."""
+    import torch
+
+    return str(torch.cuda.get_device_name())

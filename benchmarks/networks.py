@@ -1,6 +1,11 @@
-"""The networks side by side: base size, one patch of 96x96x96 voxels, float32, two threads."""
+"""The networks side by side: base size, one patch of 96x96x96 voxels.
 
-import torch
+`python benchmarks/networks.py [--device cuda]`: in float32 on two threads of the processor, or on a
+GPU in bfloat16 as in training.
+"""
+
+import argparse
+
 from harness import publish_columns
 
 from medseg import networks, registry
@@ -19,16 +24,17 @@ COLUMNS = [
 ]
 
 
-def line(name: str) -> list[str]:
+def line(name: str, device: str) -> list[str]:
     """Count and measure one network."""
     subject = Subject(name, "base", in_channels=1, out_channels=14, patch=PATCH)
     counted = count(subject)
-    forward, both = measure(subject, "prediction"), measure(subject, "gradients")
+    forward = measure(subject, "prediction", device=device, threads=THREADS)
+    both = measure(subject, "gradients", device=device, threads=THREADS)
     return [
         name,
         f"{counted.parameters / 1e6:.1f} M",
         f"{counted.multiply_adds / 1e9:.0f}",
-        *(f"{measured.seconds:.1f}" for measured in (forward, both)),
+        *(f"{measured.seconds:.3g}" for measured in (forward, both)),
         *(gib(measured) for measured in (forward, both)),
     ]
 
@@ -40,12 +46,21 @@ def gib(measured: Measured) -> str:
 
 def main() -> None:
     """Measure every network."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    device = parser.parse_args().device
     lines: list[list[str]] = []
     for name in registry.names(networks):
-        lines.append(line(name))
-        publish_columns("networks", COLUMNS, lines, packages=["torch"], threads=THREADS)
+        lines.append(line(name, device))
+        publish_columns(
+            f"networks_{device}",
+            COLUMNS,
+            lines,
+            packages=["torch"],
+            threads=THREADS,
+            device=device,
+        )
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(THREADS)
     main()

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness import RESULTS, Row, markdown, table
+from harness import RESULTS, Row, markdown, measured_with, table
 
 
 def report() -> str:
@@ -12,10 +12,9 @@ def report() -> str:
     parts = ["# Benchmarks", "Less is better; a ratio above 1 means that medseg is better."]
     for path in sorted(RESULTS.glob("*.json")):
         record = json.loads(path.read_text())
-        versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
         parts += [
             f"## {record['benchmark']}",
-            f"{record['processor']}, {record['threads']} threads; {versions}.",
+            measured_with(record),
             _table(record),
         ]
     return "\n\n".join(parts) + "\n"

@@ -3,7 +3,6 @@
 import math
 import multiprocessing
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from medseg import networks
+from medseg import memory, networks
 from medseg.blocks.selective_scan import cpu as scan
 from medseg.shapes import Shape
 
@@ -23,8 +22,8 @@ Work = Literal["prediction", "gradients", "training step"]
 """A patch without gradients; a patch and all gradients; that and a step of AdamW."""
 
 REPEATS: Final = 3
-AS_MADE: Final = ("tiny", "published")
-"""Sizes whose options stay as they are, whatever the patch."""
+ALLOCATOR: Final = "DefaultCPUAllocator"
+"""Named in the error of torch when the memory of the processor runs out."""
 
 
 def flops_of_scan(
@@ -65,9 +64,7 @@ class Subject:
             ValueError: There is no such network or size.
             ModuleNotFoundError: The network needs a package that is not installed.
         """
-        fitted: dict[str, Any] = {}
-        if not self.size.startswith(AS_MADE):
-            fitted = networks.fitted(self.name, self.patch)
+        fitted = networks.fitted(self.name, self.patch, size=self.size)
         return networks.build(
             self.name,
             in_channels=self.in_channels,
@@ -101,11 +98,16 @@ class Measured:
 
     Attributes:
         seconds: Median of three.
-        peak_bytes: Memory above that of the program before the network was built.
+        peak_bytes: Memory, on a GPU its own, above that of the program before the network was
+            built.
+        device: `cpu` or `cuda`.
+        threads: Of the processor.
     """
 
     seconds: float
     peak_bytes: int
+    device: str
+    threads: int
 
 
 def count(subject: Subject) -> Counted:
@@ -124,33 +126,55 @@ def count(subject: Subject) -> Counted:
     return Counted(parameters, counter.get_total_flops() // 2)
 
 
-def measure(subject: Subject, work: Work) -> Measured:
+def measure(
+    subject: Subject, work: Work, *, device: str | None = None, threads: int | None = None
+) -> Measured:
     """Measure in a process of its own.
+
+    Args:
+        subject: What is measured.
+        work: What it does.
+        device: `cpu` or `cuda`; else `cuda` where there is a GPU. A GPU computes in bfloat16, as
+            in training.
+        threads: Of the processor; else torch's choice.
 
     Raises:
         MemoryError: Memory ran out, or the process ended, most likely because it did.
     """
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         try:
-            return pool.submit(measure_here, subject, work).result()
+            return pool.submit(measure_here, subject, work, chosen, threads).result()
         except (BrokenProcessPool, torch.OutOfMemoryError) as error:
-            raise MemoryError(f"{subject.name} in size {subject.size} needs too much") from error
+            raise _too_much(subject) from error
+        except RuntimeError as error:
+            if ALLOCATOR not in str(error):
+                raise
+            raise _too_much(subject) from error
 
 
-def measure_here(subject: Subject, work: Work) -> Measured:
-    """Measure in this process, whose peak of memory so far counts if it was higher."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    before = _resident_bytes(device)
-    act = _action(subject.build().to(device), subject.image(device), work)
+def measure_here(subject: Subject, work: Work, device: str, threads: int | None = None) -> Measured:
+    """Measure in this process; arguments as of `measure`. The number of threads stays changed."""
+    place = torch.device(device)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    memory.forget_peak()
+    before = _resident_bytes(place)
+    act = _action(subject.build().to(place), subject.image(place), work)
     seconds = []
     for _ in range(REPEATS + 1):  # the first is slower: indices and kernels are prepared
         start = time.perf_counter()
         act()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        if place.type == "cuda":
+            torch.cuda.synchronize(place)
         seconds.append(time.perf_counter() - start)
-    return Measured(statistics.median(seconds[1:]), max(0, _peak_bytes(device) - before))
+    peak = max(0, _peak_bytes(place) - before)
+    return Measured(statistics.median(seconds[1:]), peak, device, torch.get_num_threads())
+
+
+def _too_much(subject: Subject) -> MemoryError:
+    return MemoryError(f"{subject.name} in size {subject.size} needs too much")
 
 
 def _action(network: nn.Module, image: Tensor, work: Work) -> Callable[[], None]:
@@ -186,20 +210,10 @@ def _action(network: nn.Module, image: Tensor, work: Work) -> Callable[[], None]
 def _resident_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.memory_allocated(device))
-    import psutil
-
-    return int(psutil.Process().memory_info().rss)
+    return memory.resident_bytes()
 
 
 def _peak_bytes(device: torch.device) -> int:
-    """Return the highest memory of this process so far."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    if sys.platform == "win32":
-        import psutil
-
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return memory.peak_bytes()

@@ -73,8 +73,9 @@ class Training(_Strict):
         learning_rate: At its peak.
         warm_up: Part of the training in which the learning rate rises to its peak.
         decay: How it falls from there to zero at the end.
-        optimizer: `adamw`, or `sgd` with Nesterov's momentum.
+        optimizer: `adamw`, or `sgd`.
         momentum: Of `sgd`.
+        nesterov: Whether the momentum of `sgd` is Nesterov's.
         weight_decay: Of the optimizer.
         gradient_clip: Largest norm of all gradients together.
         average: Decay of the exponential moving average of the weights; 0 switches it off.
@@ -93,6 +94,7 @@ class Training(_Strict):
     decay: Literal["cosine", "poly"] = "cosine"
     optimizer: Literal["adamw", "sgd"] = "adamw"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    nesterov: bool = True
     weight_decay: Amount = 1e-2
     gradient_clip: Annotated[float, Field(gt=0)] = 1.0
     average: Annotated[float, Field(ge=0, lt=1)] = 0.995

@@ -1,10 +1,11 @@
 """What the tests share: random numbers, tasks, real data."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
+import jaxtyping
 import nibabel
 import numpy as np
 import pytest
@@ -22,6 +23,14 @@ hypothesis.settings.register_profile("medseg", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("medseg")
 
 _OPTIONS = {"features": 12, "depths": [1, 1, 1, 1], "window": 4}
+
+
+@pytest.fixture
+def unchecked_types() -> Iterator[None]:
+    """Types go unchecked, as they do for users: the code itself must refuse what is wrong."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

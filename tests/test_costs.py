@@ -1,6 +1,11 @@
 """What a network costs."""
 
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+
+import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from medseg import costs, networks, registry
@@ -54,25 +59,71 @@ def test_a_patch_changes_the_options_of_ordinary_sizes_only():
     assert published.swinViT.layers1[0].blocks[0].attn.window == (7, 7, 7)
 
 
+TINY = Subject("swin_unetr", "tiny", 1, 2, (32, 32, 32))
+
+
 @pytest.mark.parametrize("work", ["prediction", "gradients", "training step"])
 def test_time_and_memory_are_measured(work):
-    measured = costs.measure_here(Subject("swin_unetr", "tiny", 1, 2, (32, 32, 32)), work)
+    measured = costs.measure_here(TINY, work, "cpu")
     assert 0 < measured.seconds < 60
     assert measured.peak_bytes >= 0
+    assert measured.device == "cpu"
 
 
 @pytest.mark.slow
-def test_a_process_of_its_own_measures_what_the_work_takes():
-    measured = costs.measure(Subject("swin_unetr", "tiny", 1, 2, (32, 32, 32)), "training step")
-    weights = 4 * costs.count(Subject("swin_unetr", "tiny", 1, 2, (32, 32, 32))).parameters
-    assert measured.peak_bytes > 3 * weights  # with their gradients and AdamW's two moments: 4
+def test_a_process_of_its_own_measures_what_the_work_takes_and_no_more():
+    held = np.ones(800 * 2**20, np.uint8)  # a child must not count what its parent holds
+    threads = torch.get_num_threads() + 1
+    measured = costs.measure(TINY, "training step", device="cpu", threads=threads)
+    weights = 4 * costs.count(TINY).parameters
+    # weights with their gradients and AdamW's two moments are 4 times the weights
+    assert 3 * weights < measured.peak_bytes < 500 * 2**20
+    assert (measured.device, measured.threads) == ("cpu", threads)
+    assert held.all()
 
 
-@pytest.mark.slow
-def test_memory_that_runs_out_is_told(monkeypatch):
-    def broken(*_args, **_options):
-        raise costs.BrokenProcessPool
+def pool_that_ends_in(error):
+    """A pool of processes in which work ends with an error."""
 
-    monkeypatch.setattr(costs.ProcessPoolExecutor, "submit", broken)
+    class Pool:
+        def __init__(self, *_args, **_options):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_error):
+            return None
+
+        def submit(self, *_args):
+            future = Future()
+            future.set_exception(error)
+            return future
+
+    return Pool
+
+
+def torch_without_memory():
+    """The error of torch itself."""
+    try:
+        torch.empty(2**58, dtype=torch.uint8)
+    except RuntimeError as error:
+        return error
+    raise AssertionError("there was memory")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [BrokenProcessPool("died"), torch.OutOfMemoryError("CUDA"), torch_without_memory()],
+    ids=["process ended", "GPU", "CPU"],
+)
+def test_memory_that_runs_out_is_told(monkeypatch, error):
+    monkeypatch.setattr(costs, "ProcessPoolExecutor", pool_that_ends_in(error))
     with pytest.raises(MemoryError, match="swin_unetr in size tiny"):
-        costs.measure(Subject("swin_unetr", "tiny", 1, 2, (32, 32, 32)), "prediction")
+        costs.measure(TINY, "prediction")
+
+
+def test_other_errors_are_no_lack_of_memory(monkeypatch):
+    monkeypatch.setattr(costs, "ProcessPoolExecutor", pool_that_ends_in(RuntimeError("a fault")))
+    with pytest.raises(RuntimeError, match="a fault"):
+        costs.measure(TINY, "prediction")

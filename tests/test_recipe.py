@@ -21,6 +21,12 @@ def test_every_recipe_that_comes_with_medseg_is_valid(name):
     assert isinstance(recipes.read(name), Recipe)
 
 
+def test_recipes_of_papers_use_the_momentum_of_their_code():
+    # nnFormer's code asks for Nesterov's; that of DS-TransUNet does not
+    assert recipes.read("d_former").training.nesterov
+    assert not recipes.read("ds_transunet").training.nesterov
+
+
 def test_a_recipe_that_does_not_exist_is_refused():
     with pytest.raises(UsageError, match=r"no recipe 'magic'\. Choose one of .*default"):
         recipes.read("magic")

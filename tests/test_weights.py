@@ -60,7 +60,8 @@ def test_weights_go_where_their_names_say_and_are_counted():
 def test_weights_of_an_image_network_are_adapted():
     toy = Toy()
     flat = {"first.weight": torch.ones(2, 1, 3, 3), "block.inner.weight": torch.tensor([[1.0, 2]])}
-    report = weights.load(toy, state_of(toy, **flat), SOURCES)
+    flat_source = {"flat": Source(what="Toy of images", rename=own, flat=True)}
+    report = weights.load(toy, state_of(toy, **flat), flat_source)
     assert set(report.adapted) == {"first.weight", "block.inner.weight"}
     torch.testing.assert_close(toy.first.weight.data, torch.full((2, 1, 3, 3, 3), 1 / 3))
     assert toy.block.inner.weight.tolist() == [[1.0, 2.0, 1.0, 2.0]]
@@ -100,6 +101,32 @@ def test_a_source_may_refuse_the_options_of_a_network():
     source = Source(what="Toy", rename=own, check=refuse)
     with pytest.raises(ValueError, match="wrong option"):
         weights.load(toy, state_of(toy), {"source": source})
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.heads = 2
+        self.relative_position_bias_table = nn.Parameter(torch.zeros(9, 2))
+
+
+def test_weights_of_other_heads_are_refused_though_the_rest_fits():
+    toy = Toy()
+    toy.attention = Attention()
+    state = state_of(toy, **{"attention.relative_position_bias_table": torch.zeros(9, 3)})
+    with pytest.raises(ValueError, match="of 3 heads at attention, where Toy has 2"):
+        weights.load(toy, state, SOURCES)
+
+
+def test_weights_of_volumes_come_before_those_of_images_that_fit_as_well():
+    sources = {"flat": Source(what="flat", rename=own, flat=True), **SOURCES}
+    toy = nn.Linear(2, 3)
+    assert weights.load(toy, state_of(toy), sources).what == "Toy of others"
+
+
+def test_what_is_not_weights_by_name_is_refused():
+    with pytest.raises(ValueError, match="must be given by their names, got a list"):
+        weights.unwrapped([torch.ones(1)])
 
 
 def test_a_network_without_sources_says_so():

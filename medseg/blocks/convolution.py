@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medseg.blocks.residual import Convolution, Convolved, Features, Stride, join
+from medseg.blocks.axes import Features, Stride
+from medseg.blocks.checks import check_odd
+from medseg.blocks.normalization import normalize_groups
+from medseg.blocks.residual import Convolution, Convolved, join
 
 Joined = Float[Tensor, "batch few fine_i fine_j fine_k"]
 Mode = Literal["nearest", "trilinear"]
@@ -32,8 +34,7 @@ class DecoderOptions:
     upsampling: Mode
 
     def __post_init__(self) -> None:
-        if any(width % 2 == 0 for width in self.kernel):
-            raise ValueError(f"kernel must be odd along each axis, got {self.kernel}")
+        check_odd("kernel", self.kernel)
 
 
 class BiasedConvolution(Convolution):
@@ -61,10 +62,7 @@ class NormalizedConvolution(nn.Module):
 
     def forward(self, *parts: Float[Tensor, "batch _ i j k"]) -> Convolved:
         """Transform the features that `parts` would have if concatenated."""
-        # torch's module refuses a group of one value, which a tiny image has.
-        groups, weight, bias = self.norm.num_groups, self.norm.weight, self.norm.bias
-        result = torch.group_norm(self.conv(*parts), groups, weight, bias, self.norm.eps)
-        return functional.relu_(result)
+        return functional.relu_(normalize_groups(self.conv(*parts), self.norm))
 
 
 class DoubleConvolution(nn.Module):

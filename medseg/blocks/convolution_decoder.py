@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from medseg.blocks.axes import Stride
 from medseg.blocks.head import Head
 from medseg.blocks.residual import ResidualUnit, UpBlock
 
 Features = Float[Tensor, "batch _ _ _ _"]
-Stride = tuple[int, int, int]
 
 
 class ConvolutionDecoder(nn.Module):

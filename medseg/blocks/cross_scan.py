@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Grid = tuple[int, int, int]
+from medseg.blocks.axes import Grid
+
 Order = tuple[int, int, int]
 """The axes of the grid, 0 to 2, slowest first."""
 

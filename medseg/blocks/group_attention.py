@@ -6,14 +6,13 @@ Source: Wu et al. 2022, D-Former, sections 3.2 and 3.3, https://arxiv.org/abs/22
 from typing import Literal
 
 from einops import rearrange
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from medseg.blocks.attention import attend
+from medseg.blocks.axes import Grid, Tokens
 from medseg.blocks.token_groups import Scope, group
-from medseg.blocks.windows import Grid, partition, reverse
+from medseg.blocks.windows import partition, reverse
 
-Tokens = Float[Tensor, "batch i j k features"]
 ShortGrid = Literal["clip", "whole"]
 
 

@@ -7,16 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch import nn
 
+from medseg.blocks.axes import Grid, Tokens
+from medseg.blocks.checkpointing import chain
 from medseg.blocks.group_attention import GroupAttention, ShortGrid
 from medseg.blocks.position_encoding import PositionEncoding
 from medseg.blocks.swin import AttentionBlock
-from medseg.blocks.windows import Grid
-
-Tokens = Float[Tensor, "batch i j k features"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +49,7 @@ class GroupStage(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tokens:
         """Transform the tokens."""
-        tokens = self.position(tokens)
-        for block in self.blocks:
-            if self.checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, use_reentrant=False)
-            else:
-                tokens = block(tokens)
-        return tokens
+        return chain(self.blocks, self.position(tokens), checkpointing=self.checkpointing)
 
 
 @torch.no_grad()

@@ -7,7 +7,8 @@ weights
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from medseg.blocks.residual import Convolution, Features
+from medseg.blocks.axes import Features
+from medseg.blocks.residual import Convolution
 
 
 class Head(nn.Module):

@@ -7,7 +7,6 @@ https://arxiv.org/abs/1705.07750
 Differs from the reference code: the rules for windows and for other numbers of channels are ours.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -36,28 +35,46 @@ def inflated_kernel(weight: Tensor, shape: Sequence[int], *, transposed: bool) -
     return weight.contiguous() if weight.shape == torch.Size(shape) else None
 
 
+def side_of_window(entries: int, axes: int) -> int | None:
+    """Return the tokens along each side of a window whose table of biases has so many entries.
+
+    Args:
+        entries: Of the table.
+        axes: 2 for a square window, 3 for a cubic one.
+
+    Returns:
+        The tokens, or None if no such window has as many.
+    """
+    steps = round(entries ** (1 / axes))
+    return (steps + 1) // 2 if steps % 2 and steps**axes == entries else None
+
+
 def resized_table(
-    table: Float[Tensor, "their_entries heads"], window: tuple[int, int, int]
+    table: Float[Tensor, "their_entries heads"],
+    theirs: tuple[int, int, int],
+    ours: tuple[int, int, int],
 ) -> Float[Tensor, "entries heads"]:
-    """Make the table of relative-position biases of a `window` from one of another.
+    """Make the table of relative-position biases of one window from that of another.
 
     A table of an image is resized in the plane and repeated along the first axis, one of a volume
     is resized along all axes.
 
     Args:
-        table: For each offset, first axis slowest, within a square or cubic window.
-        window: Tokens along each axis.
+        table: For each offset, first axis slowest.
+        theirs: Tokens along each axis of the window of `table`.
+        ours: The same of the window that it is made for.
     """
-    entries, heads = table.shape
-    i, j, k = (2 * w - 1 for w in window)
-    cube, square = round(entries ** (1 / 3)), math.isqrt(entries)
-    grid = table.t()[None]
-    if cube**3 == entries:
-        volume = grid.view(1, heads, cube, cube, cube)
+    if theirs == ours:
+        return table
+    heads = table.shape[1]
+    i, j, k = (2 * w - 1 for w in ours)
+    p, q, r = (2 * w - 1 for w in theirs)
+    volume = table.t().reshape(1, heads, p, q, r)
+    if p > 1:
         resized = functional.interpolate(volume, (i, j, k), mode="trilinear", align_corners=True)
     else:
-        image = grid.view(1, heads, square, entries // square)
-        if (j, k) != tuple(image.shape[2:]):
+        image = volume[:, :, 0]
+        if (j, k) != (q, r):
             image = functional.interpolate(image, (j, k), mode="bicubic", align_corners=True)
         resized = image[:, :, None].expand(-1, -1, i, -1, -1)
     return resized.reshape(heads, -1).t().contiguous()

@@ -17,12 +17,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medseg.blocks.axes import Grid, Stride, Tokens
+from medseg.blocks.checks import check_choice, check_counts
 from medseg.blocks.convolution import DecoderOptions, DoubleConvolution, refine
-from medseg.blocks.residual import Stride
 from medseg.blocks.swin import FeedForward
-from medseg.blocks.windows import Grid, cut, partition, reverse
+from medseg.blocks.windows import cut, partition, reverse
 
-Tokens = Float[Tensor, "batch i j k features"]
 Summary = Float[Tensor, "batch features"]
 TifAttention = Literal["global", "pooled_kv", "window"]
 
@@ -43,8 +43,8 @@ class FusionOptions:
     window: Grid
 
     def __post_init__(self) -> None:
-        if self.max_tokens < 1:
-            raise ValueError(f"max_tokens must be at least 1, got {self.max_tokens}")
+        check_choice("tif_attention", self.attention, TifAttention)
+        check_counts(max_tokens=self.max_tokens)
 
 
 class SummaryAttention(nn.Module):

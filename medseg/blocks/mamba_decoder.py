@@ -5,14 +5,14 @@ Differs from the reference code: three dimensions, any stride along each axis. L
 before the voxels of a patch are put in their places.
 """
 
-import itertools
 from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from medseg.blocks.axes import Stride
+from medseg.blocks.drop_path import rising_rates
 from medseg.blocks.head import Head
-from medseg.blocks.patch import Stride
 from medseg.blocks.patch_expanding import ExpandingHead, Joining, PatchExpanding
 from medseg.blocks.state_space import StateSpaceOptions, StateSpaceStage
 
@@ -46,17 +46,11 @@ class MambaDecoder(nn.Module):
     ) -> None:
         super().__init__()
         embedding, *merges = strides
-        blocks = self.DEPTH * len(merges)
-        rates = iter([drop_path * (1 - n / (blocks - 1)) for n in range(blocks)])
+        rates = rising_rates(drop_path, [self.DEPTH] * len(merges))[::-1]
         fine, up = scales[-2::-1], merges[::-1]
         self.stages = nn.ModuleList(
-            StateSpaceStage(
-                count,
-                options,
-                drop_path=list(itertools.islice(rates, self.DEPTH)),
-                checkpointing=checkpointing,
-            )
-            for count in fine
+            StateSpaceStage(count, options, drop_path=falling[::-1], checkpointing=checkpointing)
+            for count, falling in zip(fine, rates, strict=True)
         )
         self.expand_layers = nn.ModuleList(
             PatchExpanding(2 * count, count, stride=stride)

@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-Features = Float[Tensor, "batch features i j k"]
+from medseg.blocks.axes import Features
+
 Rows = Float[Tensor, "rows row"]
 PerRow = Float[Tensor, " row"]
 
@@ -47,6 +48,11 @@ def add_activate_(x: Features, residual: Features, *, normalize_residual: bool) 
         return result
     _add_activate(x, residual, x, normalize_residual=normalize_residual)
     return x
+
+
+def normalize_groups(x: Features, norm: nn.GroupNorm) -> Features:
+    """Apply the module, but to groups of one value as well, which a tiny image has."""
+    return torch.group_norm(x, norm.num_groups, norm.weight, norm.bias, norm.eps)
 
 
 def rows(x: Features) -> list[Rows]:

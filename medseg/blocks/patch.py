@@ -5,8 +5,6 @@ Differs from the reference code: three dimensions, any stride along each axis.
 """
 
 import itertools
-import math
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -15,9 +13,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-Stride = tuple[int, int, int]
-Tokens = Float[Tensor, "batch i j k features"]
+from medseg.blocks.axes import Grid, Stride, Tokens, coarser, per_axis
+from medseg.blocks.checks import check_choice
+
 Merging = Literal["monai", "monai_v2", "legacy"]
+
+SHORTEST = 4
+"""Tokens along an axis below which they are not merged."""
 
 
 class PatchEmbedding(nn.Module):
@@ -56,6 +58,7 @@ class PatchMerging(nn.Module):
 
     def __init__(self, features: int, *, stride: Stride, order: Merging) -> None:
         super().__init__()
+        self.features = features
         self.stride = stride
         self.order: Merging = order
         self.offsets = neighbours(stride, order)
@@ -79,14 +82,15 @@ class PatchMerging(nn.Module):
         """Make a weight of the merging of volumes from that of the merging of images.
 
         A neighbour takes the weights of the one above it in the first slice, and the map an equal
-        share of them.
+        share of them. Images are merged two by two, first axis first, as Swin and VMamba do; None
+        if ours merges otherwise in the plane.
         """
-        p, q, r = self.stride
-        flat = neighbours((1, q, r), "monai")
-        many = weight.shape[-1]
-        if many % len(flat):
+        p = self.stride[0]
+        flat = neighbours((1, 2, 2), "monai")
+        alone = self.order != "legacy" and self.stride[1:] == (2, 2)
+        if not alone or weight.shape[-1] != len(flat) * self.features:
             return None
-        chunks = dict(zip(flat, torch.split(weight, many // len(flat), dim=-1), strict=True))
+        chunks = dict(zip(flat, torch.split(weight, self.features, dim=-1), strict=True))
         repeated = torch.cat([chunks[0, b, c] for _, b, c in self.offsets], dim=-1)
         return repeated / p if name == "reduction.weight" else repeated
 
@@ -95,8 +99,10 @@ def neighbours(stride: Stride, order: Merging) -> list[Stride]:
     """List the offsets of a block of neighbours in the order in which they are merged.
 
     Raises:
-        ValueError: The legacy order is asked for a stride other than 2 along each axis.
+        ValueError: The legacy order is asked for a stride other than 2 along each axis, or there is
+            no such order.
     """
+    check_choice("merging", order, Merging)
     offsets = [(a, b, c) for a, b, c in itertools.product(*map(range, stride))]
     if order == "monai_v2":
         return offsets
@@ -105,18 +111,6 @@ def neighbours(stride: Stride, order: Merging) -> list[Stride]:
     if stride != (2, 2, 2):
         raise ValueError(f"merging 'legacy' needs stride (2, 2, 2), got {stride}; use 'monai'")
     return [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (0, 1, 0), (0, 0, 1), (1, 1, 1)]
-
-
-def per_axis(value: int | Sequence[int]) -> tuple[int, int, int]:
-    """Repeat one number for each axis; three stay as they are."""
-    i, j, k = (value,) * 3 if isinstance(value, int) else value
-    return i, j, k
-
-
-def product(*strides: Stride) -> Stride:
-    """Multiply strides along each axis."""
-    i, j, k = (math.prod(along) for along in zip(*strides, strict=True))
-    return i, j, k
 
 
 def halvings(patch: Stride) -> list[Stride]:
@@ -133,3 +127,19 @@ def halvings(patch: Stride) -> list[Stride]:
     most = max(times)
     i, j, k = ([2 if most - n <= t else 1 for n in range(most)] for t in times)
     return list(zip(i, j, k, strict=True))
+
+
+def fitting_strides(grid: Grid, steps: int, *, thin_late: bool = False) -> list[Stride]:
+    """Return strides that halve a grid time and again, but for axes of fewer than 4 tokens.
+
+    Args:
+        grid: Tokens or voxels along each axis.
+        steps: How many strides there are to be.
+        thin_late: Keep an axis while it is less than half as long as the longest.
+    """
+    strides = []
+    for _ in range(steps):
+        least = max(SHORTEST, max(grid) / 2 if thin_late else 0)
+        strides.append(per_axis([2 if n >= least else 1 for n in grid]))
+        grid = coarser(grid, strides[-1])
+    return strides

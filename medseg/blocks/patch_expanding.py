@@ -12,8 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medseg.blocks.patch import Stride, Tokens
-from medseg.blocks.windows import Grid
+from medseg.blocks.axes import Grid, Stride, Tokens
 
 
 class PatchExpanding(nn.Module):
@@ -46,8 +45,14 @@ class PatchExpanding(nn.Module):
         return fine if grid is None else fine[:, : grid[0], : grid[1], : grid[2]]
 
     def inflated(self, name: str, weight: Tensor) -> Tensor | None:
-        """Make the map of volumes from that of images: all slices of a block begin alike."""
-        return weight.repeat(self.stride[0], 1) if name == "expand.weight" else None
+        """Make the map of volumes from that of images: all slices of a block begin alike.
+
+        None if ours expands otherwise in the plane: images are expanded alike along both axes.
+        """
+        p, q, r = self.stride
+        if q != r:
+            return None
+        return weight.repeat(p, 1) if name == "expand.weight" else weight
 
 
 class ExpandingHead(nn.Module):
@@ -65,8 +70,12 @@ class ExpandingHead(nn.Module):
         return rearrange(fine, "b i j k c -> b c i j k").contiguous()
 
     def inflated(self, name: str, weight: Tensor) -> Tensor | None:
+        """Make the linear map from the convolution of single pixels that it is elsewhere."""
+        return self.adapted(name, weight)
+
+    def adapted(self, name: str, weight: Tensor) -> Tensor | None:
         """Make the linear map from the convolution of single voxels that it is elsewhere."""
-        return weight.flatten(1) if name == "linear.weight" else None
+        return weight.flatten(1) if name == "linear.weight" else weight
 
 
 class Joining(nn.Module):

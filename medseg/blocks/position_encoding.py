@@ -5,12 +5,10 @@ https://arxiv.org/abs/2102.10882
 Differs from the reference code: three dimensions.
 """
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from medseg.blocks.axes import Tokens
 from medseg.blocks.depthwise import DepthwiseConvolution
-
-Tokens = Float[Tensor, "batch i j k features"]
 
 
 class PositionEncoding(nn.Module):

@@ -16,14 +16,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medseg.blocks.axes import Features, Stride
 from medseg.blocks.normalization import add_activate_, normalize_activate_
 
-Features = Float[Tensor, "batch features i j k"]
 Convolved = Float[Tensor, "batch out i j k"]
 Upsampled = Float[Tensor, "batch out fine_i fine_j fine_k"]
 Kernel = Float[Tensor, "out features p q r"]
 Bias = Float[Tensor, " out"]
-Stride = tuple[int, int, int]
 
 FEW = 4
 """With fewer channels torch falls back to a slow kernel; added zeros save more than they cost."""
@@ -49,8 +48,8 @@ class Convolution(nn.Module):
         self.conv = nn.Conv3d(in_features, out_features, kernel, bias=bias)
 
     def forward(self, x: Features) -> Convolved:
-        """Convolve without bias."""
-        return convolve(x, self.conv.weight)
+        """Convolve on the same grid."""
+        return convolve(x, self.conv.weight, self.conv.bias)
 
 
 class Upsampling(nn.Module):
@@ -179,7 +178,7 @@ def convolve(x: Features, weight: Kernel, bias: Bias | None = None) -> Convolved
     if alone:
         x = functional.pad(x, (0, 0, 0, 0, 0, 0, 0, 0, 0, 1))
     x = x.contiguous(memory_format=torch.channels_last_3d)
-    result = _convolve_3d(x, weight, bias)
+    result = convolve_whole(x, weight, bias)
     if alone:
         result = result[:1].clone()
     # Small grids come back in another layout.
@@ -194,17 +193,27 @@ def meets_slow_kernel(x: Features) -> bool:
     return features * i * j <= SMALL and i * j * k >= WORTH
 
 
-def _convolve_3d(x: Features, weight: Kernel, bias: Bias | None) -> Convolved:
+def convolve_whole(
+    x: Features,
+    weight: Float[Tensor, "out per_group p q r"],
+    bias: Bias | None = None,
+    *,
+    groups: int = 1,
+) -> Convolved:
+    """Convolve on the same grid as torch does, in float32 where its bfloat16 fails."""
     padding = [width // 2 for width in weight.shape[2:]]
     narrow = x.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")
     if narrow and x.device.type == "cpu" and x.shape[2:].numel() <= TINY_GRID:
         # On grids of 2x2x2 the bfloat16 gradient of the weights holds uninitialised memory on
-        # CPUs (seen with torch 2.14.1), so that training ends in NaN; float32 costs nothing there.
+        # CPUs (seen with torch 2.14.1, with groups as well), so that training ends in NaN; float32
+        # costs nothing there.
         with torch.autocast("cpu", enabled=False):
             wide = None if bias is None else bias.float()
-            result = functional.conv3d(x.float(), weight.float(), wide, padding=padding)
+            result = functional.conv3d(
+                x.float(), weight.float(), wide, padding=padding, groups=groups
+            )
         return result.to(torch.bfloat16)
-    return functional.conv3d(x, weight, bias, padding=padding)
+    return functional.conv3d(x, weight, bias, padding=padding, groups=groups)
 
 
 def join(

@@ -15,14 +15,14 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from medseg.blocks import cross_scan
+from medseg.blocks.axes import Tokens
+from medseg.blocks.checkpointing import chain
+from medseg.blocks.checks import check_counts
 from medseg.blocks.depthwise import DepthwiseConvolution
+from medseg.blocks.drop_path import DropPath
 from medseg.blocks.selective_scan import selective_scan
-from medseg.blocks.swin import DropPath
-
-Tokens = Float[Tensor, "batch i j k features"]
 
 BY_DIRECTION = ("x_proj_weight", "dt_projs_weight", "dt_projs_bias", "A_logs", "Ds")
 """Parameters that hold a part for each direction, in the order of the directions."""
@@ -51,6 +51,11 @@ class StateSpaceOptions:
     kernel: tuple[int, int, int] = (3, 3, 3)
     scan_orders: tuple[str, ...] = ("ijk", "jki", "kij")
 
+    def __post_init__(self) -> None:
+        check_counts(states=self.states, expand=self.expand)
+        if self.step_rank is not None:
+            check_counts(step_rank=self.step_rank)
+
 
 class StateSpace(nn.Module):
     """Convolve, scan in each direction, add up, normalise and gate: SS2D and SS3D."""
@@ -60,7 +65,7 @@ class StateSpace(nn.Module):
         self.orders = cross_scan.parse(options.scan_orders)
         self.directions = directions = 2 * len(self.orders)
         channels = options.expand * features
-        rank = options.step_rank or -(-features // 16)
+        rank = -(-features // 16) if options.step_rank is None else options.step_rank
         self.states = options.states
         self.in_proj = nn.Linear(features, 2 * channels, bias=False)
         self.conv = DepthwiseConvolution(channels, kernel=options.kernel)
@@ -119,12 +124,14 @@ class StateSpace(nn.Module):
         """Adapt a weight of the 2D block, whose directions are rows, columns, and both reversed.
 
         An order in which the last axis is fastest takes the rows, one in which the middle axis is
-        fastest the columns, and one along the axis that 2D lacks their mean. None if `weight` is
-        not one of those that differ by direction.
+        fastest the columns, and one along the axis that 2D lacks their mean. None if `weight` has
+        another shape.
         """
+        if name not in BY_DIRECTION:
+            return weight
         whole = self.get_parameter(name)
-        fits = 4 * whole.numel() == self.directions * weight.numel()
-        if name not in BY_DIRECTION or not fits:
+        part = (len(whole) // self.directions, *whole.shape[1:])
+        if weight.shape != (4 * part[0], *part[1:]):
             return None
         row, column, row_back, column_back = weight.reshape(4, -1)
         ways = []
@@ -167,12 +174,7 @@ class StateSpaceStage(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tokens:
         """Transform the tokens."""
-        for block in self.blocks:
-            if self.checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, use_reentrant=False)
-            else:
-                tokens = block(tokens)
-        return tokens
+        return chain(self.blocks, tokens, checkpointing=self.checkpointing)
 
 
 def projection(channels: int, values: int) -> Float[Tensor, "values channels"]:

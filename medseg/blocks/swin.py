@@ -3,14 +3,12 @@
 Source: Liu et al. 2021, Swin transformer, section 3.2, https://arxiv.org/abs/2103.14030
 """
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
+from medseg.blocks.axes import Grid, Tokens
+from medseg.blocks.drop_path import DropPath
 from medseg.blocks.window_attention import ClippedBias, WindowAttention
-from medseg.blocks.windows import Grid
-
-Tokens = Float[Tensor, "batch i j k features"]
 
 
 class FeedForward(nn.Module):
@@ -25,21 +23,6 @@ class FeedForward(nn.Module):
     def forward(self, tokens: Tokens) -> Tokens:
         """Transform each token alone."""
         return self.dropout(self.linear2(self.dropout(functional.gelu(self.linear1(tokens)))))
-
-
-class DropPath(nn.Module):
-    """In training, leave a branch out for random cases; the others are scaled to the same mean."""
-
-    def __init__(self, probability: float) -> None:
-        super().__init__()
-        self.probability = probability
-
-    def forward(self, tokens: Tokens) -> Tokens:
-        """Scale each case by 0 or 1 / (1 - probability)."""
-        if not self.training or self.probability == 0:
-            return tokens
-        kept = 1 - self.probability
-        return tokens * tokens.new_empty(len(tokens), 1, 1, 1, 1).bernoulli_(kept).div_(kept)
 
 
 class AttentionBlock(nn.Module):

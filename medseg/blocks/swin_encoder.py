@@ -5,17 +5,16 @@ Differs from the reference code: three dimensions, any stride along each axis; t
 fit under the same names but for the two maps of a block's feed-forward network.
 """
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from medseg.blocks.patch import PatchEmbedding, Stride
+from medseg.blocks.axes import Embedded, Stride
+from medseg.blocks.drop_path import rising_rates
+from medseg.blocks.initialization import draw_linear_maps
+from medseg.blocks.patch import PatchEmbedding
 from medseg.blocks.swin_stage import StageOptions, SwinStage
-
-Embedded = Callable[[Tensor], Tensor]
-"""A hook that may replace the tokens of the patch embedding, as masked pre-training does."""
 
 
 class SwinEncoder(nn.Module):
@@ -34,20 +33,18 @@ class SwinEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.patch_embed = PatchEmbedding(in_channels, features, stride=strides[0], normalized=True)
-        blocks = sum(depths)
-        rates = iter([drop_path * n / max(1, blocks - 1) for n in range(blocks)])
         self.layers = nn.ModuleList(
             SwinStage(
                 features * 2**n,
                 heads=heads[n],
                 stride=strides[n + 1] if n + 1 < len(depths) else None,
-                drop_path=list(itertools.islice(rates, depths[n])),
+                drop_path=rates,
                 options=options,
             )
-            for n in range(len(depths))
+            for n, rates in enumerate(rising_rates(drop_path, depths))
         )
         self.norms = nn.ModuleList(nn.LayerNorm(features * 2**n) for n in range(len(depths)))
-        self.apply(_initialize)
+        draw_linear_maps(self)
 
     def forward(
         self, image: Float[Tensor, "batch channels x y z"], after_embedding: Embedded | None = None
@@ -61,11 +58,3 @@ class SwinEncoder(nn.Module):
             attended, tokens = stage(tokens)
             scales.append(norm(attended))
         return scales
-
-
-def _initialize(module: nn.Module) -> None:
-    """Draw the weights of a linear map as the Swin transformer does."""
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

@@ -6,13 +6,14 @@ Source: Liu et al. 2021, Swin transformer, section 3.1, https://arxiv.org/abs/21
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from medseg.blocks.patch import Merging, PatchMerging, Stride
-from medseg.blocks.swin import SwinBlock, Tokens
+from medseg.blocks.axes import Grid, Stride, Tokens
+from medseg.blocks.checkpointing import chain
+from medseg.blocks.checks import check_choice, check_probabilities
+from medseg.blocks.patch import Merging, PatchMerging
+from medseg.blocks.swin import SwinBlock
 from medseg.blocks.window_attention import ClippedBias
 
 
@@ -20,12 +21,17 @@ from medseg.blocks.window_attention import ClippedBias
 class StageOptions:
     """What all stages of a network share."""
 
-    window: tuple[int, int, int]
+    window: Grid
     merging: Merging
     clipped_bias: ClippedBias
     dropout: float
     checkpointing: bool
     mask_filling: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("merging", self.merging, Merging)
+        check_choice("clipped_bias", self.clipped_bias, ClippedBias)
+        check_probabilities(dropout=self.dropout)
 
 
 class SwinStage(nn.Module):
@@ -66,36 +72,5 @@ class SwinStage(nn.Module):
         self, tokens: Tokens
     ) -> tuple[Tokens, Float[Tensor, "batch less_i less_j less_k more"]]:
         """Return the transformed tokens, and these merged."""
-        for block in self.blocks:
-            if self.checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, use_reentrant=False)
-            else:
-                tokens = block(tokens)
+        tokens = chain(self.blocks, tokens, checkpointing=self.checkpointing)
         return tokens, self.downsample(tokens)
-
-
-def check_stages(stages: int, **options: Sequence[object]) -> None:
-    """Refuse options that do not have one entry for each stage.
-
-    Raises:
-        ValueError: One has fewer or more.
-    """
-    for name, entries in options.items():
-        if len(entries) != stages:
-            raise ValueError(
-                f"{name} need {stages} entries, one for each stage, got {len(entries)}"
-            )
-
-
-def check_heads(features: int, heads: Sequence[int], name: str = "heads") -> None:
-    """Refuse heads that do not divide the features of their stage, which double with each.
-
-    Raises:
-        ValueError: Some do not.
-    """
-    for stage, count in enumerate(heads):
-        if features * 2**stage % count:
-            raise ValueError(
-                f"{count} {name} do not divide the {features * 2**stage} features of stage "
-                f"{stage + 1}; choose features and {name} that do, such as 24 and (3, 6, 12, 24)"
-            )

@@ -7,6 +7,7 @@ Differs from the reference code: three dimensions, any stride, linear upsampling
 
 from torch import Tensor, nn
 
+from medseg.blocks.axes import Features, Stride
 from medseg.blocks.convolution import (
     BiasedConvolution,
     DecoderOptions,
@@ -14,7 +15,6 @@ from medseg.blocks.convolution import (
     NormalizedConvolution,
     refine,
 )
-from medseg.blocks.residual import Features, Stride
 from medseg.blocks.swin_stage import StageOptions, SwinStage
 
 

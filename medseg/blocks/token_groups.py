@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from medseg.blocks.windows import Grid, Group, Windows, layout
+from medseg.blocks.axes import Grid
+from medseg.blocks.windows import Group, Windows, layout
 
 Scope = Literal["local", "global"]
 

@@ -12,11 +12,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from medseg.blocks.attention import attend
-from medseg.blocks.inflation import resized_table
-from medseg.blocks.windows import Grid, cut, partition, reverse
+from medseg.blocks.axes import Grid, Tokens
+from medseg.blocks.inflation import resized_table, side_of_window
+from medseg.blocks.windows import cut, partition, reverse
 
-Tokens = Float[Tensor, "batch i j k features"]
 ClippedBias = Literal["monai", "geometric", "unclipped"]
+
+TABLE = "relative_position_bias_table"
 
 
 class WindowAttention(nn.Module):
@@ -85,10 +87,19 @@ class WindowAttention(nn.Module):
         return self.relative_position_bias_table.t()[:, index.flatten()].view(-1, n, n)
 
     def inflated(self, name: str, weight: Tensor) -> Tensor | None:
-        """Make the table of biases from that of another window, of an image or of a volume."""
-        if name != "relative_position_bias_table" or weight.ndim != 2:
+        """Make the table of biases from that of an image's square window."""
+        return self._resized(weight, axes=2) if name == TABLE else weight
+
+    def adapted(self, name: str, weight: Tensor) -> Tensor | None:
+        """Make the table of biases from that of another, cubic window."""
+        return self._resized(weight, axes=3) if name == TABLE else weight
+
+    def _resized(self, table: Tensor, *, axes: int) -> Tensor | None:
+        """Make the table from that of a window as wide along each axis, or return None."""
+        width = side_of_window(len(table), axes)
+        if table.ndim != 2 or width is None:
             return None
-        return resized_table(weight, self.window)
+        return resized_table(table, (width if axes == 3 else 1, width, width), self.window)
 
 
 def relative_positions(window: Grid) -> Int64[Tensor, "tokens tokens"]:

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-Grid = tuple[int, int, int]
+from medseg.blocks.axes import Grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,15 @@ def _cut(
         ]
         order, groups = _groups(regions, device)
         return layout(size, tokens[:, order], groups, device)
+
+
+def fitting_window(grid: Grid) -> Grid:
+    """Return a window of 5 to 7 tokens along each axis that fills a grid.
+
+    Windows that stick out of the grid compute attention for nothing. Along each axis the length
+    is taken that needs the fewest tokens; of equals the largest, which sees the most.
+    """
+    return _each(lambda n: min((7, 6, 5), key=lambda width: -(-n // width) * width), grid)
 
 
 def layout(

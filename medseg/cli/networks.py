@@ -31,13 +31,13 @@ def networks(
     from medseg.costs import Subject
 
     voxels = _voxels(patch)
-    chosen = names or registry.names(offered)
+    chosen = _chosen(names or registry.names(offered), size)
     table = Table("network", "size", "parameters", "GMACs", caption=f"on a patch of {patch} voxels")
     if measure:
         table.add_column("training step")
         table.add_column("prediction")
-    for name in chosen:
-        for one in _sizes(name, size):
+    for name, sizes in chosen.items():
+        for one in sizes:
             subject = Subject(name, one, channels, outputs, voxels)
             table.add_row(name, one, *_counted(subject), *(_measured(subject) if measure else ()))
     out.print(table)
@@ -53,18 +53,23 @@ def _voxels(text: str) -> "Shape":
     return (i, j, k)
 
 
-def _sizes(name: str, only: str | None) -> list[str]:
+def _chosen(names: list[str], only: str | None) -> dict[str, list[str]]:
+    """Return the sizes of each network, of all that have the size `only` if that is given."""
     from medseg import networks as offered
 
     try:
-        sizes = offered.sizes(name)
+        sizes = {name: offered.sizes(name) for name in names}
     except ValueError as error:
         raise UsageError(str(error), remedy="'medseg networks' lists them") from error
     if only is None:
         return sizes
-    if only not in sizes:
-        raise UsageError(f"{name} has no size {only!r}", remedy=f"Choose from {', '.join(sizes)}")
-    return [only]
+    having = {name: [only] for name, found in sizes.items() if only in found}
+    if not having:
+        choices = ", ".join(dict.fromkeys(one for found in sizes.values() for one in found))
+        raise UsageError(
+            f"of {', '.join(sizes)} none has a size {only!r}", remedy=f"Choose from {choices}"
+        )
+    return having
 
 
 def _counted(subject: "Subject") -> tuple[str, str]:

@@ -42,8 +42,10 @@ def train(
         str | None, typer.Option(help="How to train: default, or a network: as its paper.")
     ] = None,
     init: Annotated[
-        Path | None,
-        typer.Option(help="Weights to begin with: a model of medseg, or a public checkpoint."),
+        list[Path] | None,
+        typer.Option(
+            help="Weights to begin with: a model of medseg, or a public checkpoint. Repeatable."
+        ),
     ] = None,
     fold: Annotated[
         int | None, typer.Option(help="Which part of the split to hold out; of folds 0-4.")
@@ -70,7 +72,7 @@ def train(
 ) -> None:
     """Train a network on labelled scans."""
     if resume:
-        what = (task, data, network, recipe, init, split, numbering)
+        what = (task, data, network, recipe, init or None, split, numbering)
         given = (*what, fold, epochs, max_time, seed, device, settings or None)
         _show(_resumed(out_folder, given=given))
         return
@@ -99,7 +101,7 @@ def train(
         device=device or "auto",
         settings=changes,
         recipe=recipe,
-        init=str(init.resolve()) if init is not None else None,
+        init=tuple(str(place.resolve()) for place in init or ()),
         split=split,
         numbering=numbering,
     )

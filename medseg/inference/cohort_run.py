@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, Protocol, runtime_checkable
 
-from medseg import files
+import torch
+
+from medseg import files, memory
 from medseg.data.cases import read_image
 from medseg.data.description import describe_labels, describe_scan
 from medseg.errors import ImageError
 from medseg.formats import ANY, Choice, nifti, stem
-from medseg.inference import cohort, memory
+from medseg.inference import cohort
 from medseg.inference.cohort import Failure, Job
 from medseg.inference.familiarity import unfamiliar
 from medseg.inference.predict import Predictor, predict_measured
@@ -132,7 +134,9 @@ def segment(
     if job.scan.fault is not None:
         raise job.scan.fault
     began = time.monotonic()
-    memory.reset_peak(predictor.device)
+    memory.forget_peak()
+    if predictor.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(predictor.device)
     bundle = predictor.bundle
     listener.on_step(job, "reading")
     volume = read_image(job.case, bundle.task, settings.choice)
@@ -214,8 +218,7 @@ def _failed(failure: Failure, expected: Entry) -> Entry:
 
 
 def _peaks_mb(predictor: Predictor) -> dict[str, float]:
-    on_device = memory.device_peak_bytes(predictor.device)
     peaks = {"host": memory.peak_bytes() / 1e6}
-    if on_device is not None:
-        peaks["device"] = on_device / 1e6
+    if predictor.device.type == "cuda":
+        peaks["device"] = torch.cuda.max_memory_allocated(predictor.device) / 1e6
     return {name: round(size, 1) for name, size in peaks.items()}

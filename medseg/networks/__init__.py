@@ -3,8 +3,8 @@
 A module here defines a class of the paper's name and offers it as `Network`, and its sizes as
 `SIZES`, the options of each by name: `tiny` for tests, `small` for a CPU, `base` for a GPU, and
 `published` (perhaps with variants, `published_light`), the publication to the letter. It may offer
-`fitted(patch)`, which returns options that suit a training patch, and `SOURCES`, the weights of
-others that it can begin with (see `medseg.weights`).
+`fitted(patch)`, which returns options that suit a training patch (`tiny` and `published` stay as
+they are), and `SOURCES`, the weights of others that it can begin with (see `medseg.weights`).
 
 Every network takes an image batch of any size and returns full-resolution logits. The class names
 the bias of its last layer as `HEAD_BIAS`. If its paper supervises coarser logits too, it offers
@@ -12,15 +12,19 @@ the bias of its last layer as `HEAD_BIAS`. If its paper supervises coarser logit
 in the loss as `SUPERVISION`.
 """
 
+import inspect
 import sys
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from torch import Tensor, nn
 
 from medseg import registry
-from medseg.weights import Report, load, unwrapped
+from medseg.weights import MODEL, Report, load, unwrapped
+
+AS_MADE: Final = ("tiny", "published")
+"""How the sizes begin whose options stay as they are, whatever the patch."""
 
 
 def build(
@@ -43,10 +47,26 @@ def build(
     if size is not None and size not in sizes:
         raise ValueError(f"{name} has no size {size!r}; choose from {sorted(sizes)}")
     chosen = {**(sizes[size] if size is not None else {}), **options}
+    check_options(module.Network, chosen)
     network: nn.Module = module.Network(
         in_channels=in_channels, out_channels=out_channels, **chosen
     )
     return network
+
+
+def check_options(network: type[nn.Module], options: Mapping[str, Any]) -> None:
+    """Refuse options that a network does not have.
+
+    Raises:
+        ValueError: There are some.
+    """
+    known = set(inspect.signature(network).parameters) - {"in_channels", "out_channels"}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ValueError(
+            f"{network.__name__} has no option {', '.join(map(repr, unknown))}; choose from "
+            f"{', '.join(sorted(known))}"
+        )
 
 
 def sizes(name: str) -> list[str]:
@@ -69,31 +89,41 @@ def source(name: str) -> str:
     return " ".join(paragraph.split())
 
 
-def fitted(name: str, patch: tuple[int, int, int]) -> dict[str, Any]:
+def fitted(name: str, patch: tuple[int, int, int], *, size: str | None = None) -> dict[str, Any]:
     """Return the options of the network `name` that suit training patches of `patch` voxels.
+
+    Args:
+        name: A module of this package.
+        patch: Voxels along each axis.
+        size: The named size they would change, if any. `tiny` and `published`, with its variants,
+            stay as they are made: none suits those.
 
     Raises:
         ValueError: There is no such network.
     """
     suit = getattr(_module(name), "fitted", None)
-    return dict(suit(patch)) if suit is not None else {}
+    if suit is None or (size is not None and size.startswith(AS_MADE)):
+        return {}
+    return dict(suit(patch))
 
 
 def load_published(network: nn.Module, state: Mapping[str, Any]) -> Report:
-    """Fill `network` with weights that others published, under the names they gave them.
+    """Fill `network` with weights that others published, or with those of a model of medseg.
 
     Args:
         network: Of this package; its weights are overwritten in place.
-        state: The weights, perhaps wrapped as training programs wrap them in a checkpoint.
+        state: The weights by name, perhaps wrapped as training programs wrap them in a checkpoint;
+            the names are those of their publisher, see `SOURCES`, or the network's own.
 
     Returns:
         Which names matched, which are missing, which are unexpected.
 
     Raises:
-        ValueError: Less than nine tenths of what they are meant to fill would be filled.
+        ValueError: Less than nine tenths of what they are meant to fill would be filled, or they
+            are not weights by name, or of attention with other heads.
     """
     module = sys.modules[type(network).__module__]
-    return load(network, unwrapped(state), getattr(module, "SOURCES", {}))
+    return load(network, unwrapped(state), {**getattr(module, "SOURCES", {}), **MODEL})
 
 
 def head_bias(network: nn.Module) -> Tensor:

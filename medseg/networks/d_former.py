@@ -15,25 +15,22 @@ same logits.
 import functools
 import itertools
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from medseg.blocks.axes import Embedded, Grid, coarser, per_axis
+from medseg.blocks.checkpointing import call
+from medseg.blocks.checks import check_choice, check_counts, check_heads, check_stages
+from medseg.blocks.drop_path import rising_rates
 from medseg.blocks.group_attention import ShortGrid
 from medseg.blocks.group_stage import GroupOptions, GroupStage, calm_branches
-from medseg.blocks.patch import PatchEmbedding, PatchMerging, per_axis
+from medseg.blocks.patch import PatchEmbedding, PatchMerging, fitting_strides
 from medseg.blocks.patch_expanding import ExpandingHead, Joining, PatchExpanding
 from medseg.blocks.token_groups import fitting
-from medseg.blocks.windows import Grid
-from medseg.weights import Source
-
-Tokens = Float[Tensor, "batch i j k features"]
-Embedded = Callable[[Tensor], Tensor]
-"""A hook that may replace the tokens of the patch embedding, as masked pre-training does."""
+from medseg.weights import Source, linear_layers
 
 STAGES = 4
 HEADS = 3
@@ -91,7 +88,13 @@ class DFormer(nn.Module):
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        check(features, depths, heads, strides, supervised, short_grid)
+        check_stages(STAGES, depths=depths, heads=heads)
+        check_stages(STAGES - 1, each="step", strides=strides)
+        check_counts(features=features)
+        check_heads(features, heads)
+        check_choice("short_grid", short_grid, ShortGrid)
+        if not 1 <= supervised <= HEADS:
+            raise ValueError(f"supervised must be 1 to {HEADS}, of as many heads; got {supervised}")
         weights = [2.0**-n for n in range(supervised)]
         self.SUPERVISION = tuple(weight / sum(weights) for weight in weights)
         if head_bias:
@@ -99,14 +102,14 @@ class DFormer(nn.Module):
         self.supervised = supervised
         self.checkpointing = checkpointing
         self.shape = features, tuple(depths), tuple(heads)
-        self.strides = [per_axis(stride) for stride in strides]
-        patch = per_axis(patch_embedding)
+        self.strides = [per_axis(stride, "strides") for stride in strides]
+        patch = per_axis(patch_embedding, "patch_embedding")
         widths = [features * 2**n for n in range(STAGES)]
-        options = GroupOptions(per_axis(group), short_grid, checkpointing)
+        options = GroupOptions(per_axis(group, "group"), short_grid, checkpointing)
         stages = [
             {"features": width, "heads": count, "drop_path": rates, "options": options}
             for width, count, rates in zip(
-                widths, heads, drop_path_rates(drop_path, depths), strict=True
+                widths, heads, rising_rates(drop_path, depths), strict=True
             )
         ]
         self.patch_embed = PatchEmbedding(in_channels, features, stride=patch, normalized=True)
@@ -159,8 +162,7 @@ class DFormer(nn.Module):
         logits = []
         for n, tokens in enumerate(self._decode(self._encode(image))[: self.supervised]):
             logits.append(self._logits(n, tokens, (i, j, k)))
-            p, q, r = self.strides[n]
-            i, j, k = -(-i // p), -(-j // q), -(-k // r)
+            i, j, k = coarser((i, j, k), self.strides[n])
         return logits
 
     def _encode(self, image: Tensor, after_embedding: Embedded | None = None) -> list[Tensor]:
@@ -189,49 +191,7 @@ class DFormer(nn.Module):
 
     def _logits(self, scale: int, tokens: Tensor, grid: Grid) -> Tensor:
         """Apply the head of a scale; the features of each voxel are what needs most memory."""
-        head = self.get_submodule(f"heads.{scale}")
-        if self.checkpointing and torch.is_grad_enabled():
-            return checkpoint(head, tokens, grid, use_reentrant=False)
-        logits: Tensor = head(tokens, grid)
-        return logits
-
-
-def check(
-    features: int,
-    depths: Sequence[int],
-    heads: Sequence[int],
-    strides: Sequence[int | Sequence[int]],
-    supervised: int,
-    short_grid: str,
-) -> None:
-    """Refuse options that make no network.
-
-    Raises:
-        ValueError: Some do not.
-    """
-    if not len(depths) == len(heads) == len(strides) + 1 == STAGES:
-        raise ValueError(
-            f"depths and heads need {STAGES} entries, one for each stage, and strides "
-            f"{STAGES - 1}, one between each two; got {len(depths)}, {len(heads)} and "
-            f"{len(strides)}"
-        )
-    for stage, count in enumerate(heads):
-        if features * 2**stage % count:
-            raise ValueError(
-                f"{count} heads do not divide the {features * 2**stage} features of stage "
-                f"{stage + 1}; choose features and heads that do, such as 32 and (1, 2, 4, 8)"
-            )
-    if not 1 <= supervised <= HEADS:
-        raise ValueError(f"supervised must be 1 to {HEADS}, the number of heads; got {supervised}")
-    if short_grid not in get_args(ShortGrid):
-        raise ValueError(f"short_grid must be one of {get_args(ShortGrid)}, got {short_grid!r}")
-
-
-def drop_path_rates(last: float, depths: Sequence[int]) -> list[list[float]]:
-    """Return the probability of each block of each stage."""
-    blocks = sum(depths)
-    rates = iter([last * n / max(1, blocks - 1) for n in range(blocks)])
-    return [list(itertools.islice(rates, depth)) for depth in depths]
+        return call(self.heads[scale], tokens, grid, checkpointing=self.checkpointing)
 
 
 Network = DFormer
@@ -243,17 +203,11 @@ def fitted(patch: tuple[int, int, int]) -> dict[str, Any]:
     Small training patches show small things and are embedded more finely. An axis is not merged
     below two tokens.
     """
-    embedding = [4 if size >= 80 else 2 if size >= 24 else 1 for size in patch]
-    grids = [per_axis([-(-size // e) for size, e in zip(patch, embedding, strict=True)])]
-    strides = []
-    for _ in range(STAGES - 1):
-        strides.append(per_axis([2 if tokens >= 4 else 1 for tokens in grids[-1]]))
-        grids.append(per_axis([-(-n // s) for n, s in zip(grids[-1], strides[-1], strict=True)]))
-    return {
-        "patch_embedding": per_axis(embedding),
-        "strides": tuple(strides),
-        "group": fitting(grids),
-    }
+    embedding = per_axis([4 if size >= 80 else 2 if size >= 24 else 1 for size in patch])
+    finest = coarser(patch, embedding)
+    strides = fitting_strides(finest, STAGES - 1)
+    grids = list(itertools.accumulate(strides, coarser, initial=finest))
+    return {"patch_embedding": embedding, "strides": tuple(strides), "group": fitting(grids)}
 
 
 def renamed(patterns: Sequence[tuple[str, str]], name: str) -> str | None:
@@ -262,7 +216,7 @@ def renamed(patterns: Sequence[tuple[str, str]], name: str) -> str | None:
         beginning = re.match(pattern, name)
         if beginning:
             rest = name[beginning.end() :].replace("pos_block.proj.0.", "position.conv.")
-            return beginning.expand(ours) + rest.replace("mlp.fc", "mlp.linear")
+            return beginning.expand(ours) + linear_layers(rest)
     return None
 
 
@@ -308,9 +262,21 @@ def has_swins_encoder(network: nn.Module) -> None:
         )
 
 
+def has_published_heads(network: nn.Module) -> None:
+    """Refuse a network of other heads, which the shapes of the published weights do not show.
+
+    Raises:
+        ValueError: It has others.
+    """
+    heads = network.shape[2] if isinstance(network, DFormer) else ()
+    if heads != SWIN_T[2]:
+        raise ValueError(f"the published weights have heads {SWIN_T[2]}, not {heads}")
+
+
 SOURCES = {
     "published": Source(
         what="D-Former as its authors published it",
+        check=has_published_heads,
         rename=functools.partial(renamed, PUBLISHED),
         hint="they belong to size 'published'",
     ),
@@ -321,6 +287,7 @@ SOURCES = {
         hint="position encodings and decoder begin afresh; the authors copied blocks alone, into "
         "the decoder as well",
         check=has_swins_encoder,
+        flat=True,
     ),
 }
 
@@ -335,7 +302,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "features": 48,
         "depths": (2, 2, 2, 2),
         "heads": (2, 4, 8, 16),
-        "group": (5, 7, 5),
+        "group": (5, 7, 5),  # fills the 20 x 28 x 20 tokens of a patch of 40 x 56 x 40 voxels
         "patch_embedding": 2,
     },
     "base": {"features": 96, "group": (4, 8, 8)},

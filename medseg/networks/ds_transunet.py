@@ -12,21 +12,30 @@ own grid and are not rectified; as many features are normalised together as divi
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medseg.blocks.axes import Embedded, coarser, per_axis, product
+from medseg.blocks.checks import (
+    check_choice,
+    check_counts,
+    check_heads,
+    check_probabilities,
+    check_stages,
+)
 from medseg.blocks.convolution import ConvolutionUp, DecoderOptions, Mode, ShallowSkips, refine
 from medseg.blocks.head import Head
 from medseg.blocks.interactive_fusion import Fusion, FusionOptions, TifAttention
-from medseg.blocks.patch import halvings, per_axis, product
-from medseg.blocks.swin_encoder import Embedded, SwinEncoder
-from medseg.blocks.swin_stage import StageOptions, check_heads, check_stages
+from medseg.blocks.patch import fitting_strides, halvings
+from medseg.blocks.swin_encoder import SwinEncoder
+from medseg.blocks.swin_stage import StageOptions
 from medseg.blocks.swin_up import SwinUp
 from medseg.blocks.window_attention import ClippedBias
-from medseg.weights import Rename, Source
+from medseg.blocks.windows import fitting_window
+from medseg.weights import Rename, Source, linear_layers
 
 Image = Float[Tensor, "batch channels i j k"]
 Logits = Float[Tensor, "batch outputs i j k"]
@@ -36,9 +45,6 @@ STAGES = 4
 
 LARGE = 80
 """Voxels along the longest side of a patch from which on a token takes 4."""
-
-FEW = 4
-"""Tokens along an axis below which they are not merged."""
 
 
 class DSTransUNet(nn.Module):
@@ -118,29 +124,34 @@ class DSTransUNet(nn.Module):
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        patch, ratio = per_axis(patch_embedding), per_axis(coarse_ratio)
-        steps = [per_axis(stride) for stride in strides]
-        finer = halvings(patch)
-        check_choice("tif_attention", tif_attention, TifAttention)
-        check_choice("clipped_bias", clipped_bias, ClippedBias)
         check_choice("upsampling", upsampling, Mode)
         check_choice("auxiliary_logits", auxiliary_logits, AuxiliaryLogits)
         check_stages(STAGES, depths=depths, heads=heads)
         check_stages(STAGES, coarse_depths=coarse_depths, coarse_heads=coarse_heads)
-        check_stages(STAGES - 1, strides=strides, decoder_heads=decoder_heads)
+        check_stages(STAGES - 1, each="step", strides=strides, decoder_heads=decoder_heads)
+        check_counts(features=features, coarse_features=coarse_features)
+        check_probabilities(
+            drop_path=drop_path,
+            coarse_drop_path=coarse_drop_path,
+            decoder_drop_path=decoder_drop_path,
+        )
         check_heads(features, heads)
         check_heads(coarse_features, coarse_heads, "coarse_heads")
         check_heads(features, decoder_heads, "decoder_heads")
+        patch = per_axis(patch_embedding, "patch_embedding")
+        ratio = per_axis(coarse_ratio, "coarse_ratio")
+        steps = [per_axis(stride, "strides") for stride in strides]
+        finer = halvings(patch)
         attention = StageOptions(
-            window=per_axis(window),
+            window=per_axis(window, "window"),
             merging="monai",
             clipped_bias=clipped_bias,
             dropout=0.0,
             checkpointing=checkpointing,
             mask_filling=mask_filling,
         )
-        fusion = FusionOptions(tif_attention, max_tokens, per_axis(window))
-        options = DecoderOptions(per_axis(kernel), upsampling)
+        fusion = FusionOptions(tif_attention, max_tokens, attention.window)
+        options = DecoderOptions(per_axis(kernel, "kernel"), upsampling)
         f, c = features, coarse_features
         self.auxiliary_logits = auxiliary_logits
         self.grids = (patch, product(patch, *steps))
@@ -227,16 +238,6 @@ class DSTransUNet(nn.Module):
         return logits.contiguous()
 
 
-def check_choice(name: str, value: str, choices: object) -> None:
-    """Refuse a value of the option `name` that is none of a Literal's.
-
-    Raises:
-        ValueError: It is none of them.
-    """
-    if value not in get_args(choices):
-        raise ValueError(f"{name} {value!r} is none of {', '.join(get_args(choices))}")
-
-
 Network = DSTransUNet
 
 
@@ -248,22 +249,18 @@ def fitted(patch: tuple[int, int, int]) -> dict[str, Any]:
     the finest grid.
     """
     most = 4 if max(patch) >= LARGE else 2
-    embedding = tuple(
+    lengths = [
         next(p for p in (4, 2, 1) if p <= most and (2 * n >= max(patch) or n >= 12 * p or p == 1))
         for n in patch
-    )
-    tokens = [-(-n // p) for n, p in zip(patch, embedding, strict=True)]
-    window = tuple(min((7, 6, 5), key=lambda w: -(-n // w) * w) for n in tokens)
-    ratio = tuple(2 if n >= FEW else 1 for n in tokens)
-    strides = []
-    for _ in range(STAGES - 1):
-        strides.append(tuple(2 if n >= FEW else 1 for n in tokens))
-        tokens = [-(-n // s) for n, s in zip(tokens, strides[-1], strict=True)]
+    ]
+    embedding = per_axis(lengths)
+    tokens = coarser(patch, embedding)
+    strides = fitting_strides(tokens, STAGES - 1)
     return {
         "patch_embedding": embedding,
-        "coarse_ratio": ratio,
+        "coarse_ratio": strides[0],
         "strides": tuple(strides),
-        "window": window,
+        "window": fitting_window(tokens),
     }
 
 
@@ -334,7 +331,6 @@ DOUBLE = ("first.conv.conv", "first.norm", "", "second.conv.conv", "second.norm"
 
 INSIDE = {
     r"(?<=^fine\.)norm(?=\d)|(?<=^coarse\.)norm(?=\d)": "norms.",
-    r"(?<=\.mlp\.)fc(?=\d)": "linear",
     r"\bnorm_s\b": "coarse_norm",
     r"\bnorm_l\b": "fine_norm",
     r"\blinear_s\b": "coarse_to_fine",
@@ -367,7 +363,7 @@ def from_published(name: str) -> str | None:
     name = PARTS[part] + name.removeprefix(part)
     for theirs, ours in INSIDE.items():
         name = re.sub(theirs, ours, name)
-    return name
+    return linear_layers(name)
 
 
 def into(encoder: str) -> Rename:
@@ -380,21 +376,23 @@ def into(encoder: str) -> Rename:
     def rename(name: str) -> str | None:
         if not re.match(kept, name) or name.endswith(".attn_mask"):
             return None
-        return f"{encoder}.{name}".replace(".mlp.fc", ".mlp.linear")
+        return f"{encoder}.{linear_layers(name)}"
 
     return rename
 
 
 SOURCES = {
-    "published": Source(what="DS-TransUNet of its authors", rename=from_published),
+    "published": Source(what="DS-TransUNet of its authors", rename=from_published, flat=True),
     "swin_b": Source(
         what="Swin transformer of images (Swin-B for 128 features, Swin-T for 96), fine encoder",
         rename=into("fine"),
         part=r"fine\.(patch_embed|layers)\.",
+        flat=True,
     ),
     "swin_t": Source(
         what="Swin transformer of images (Swin-T for 96 features), coarse encoder",
         rename=into("coarse"),
         part=r"coarse\.layers\.",
+        flat=True,
     ),
 }

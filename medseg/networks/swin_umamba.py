@@ -9,28 +9,33 @@ own, and what comes out is laid back before it is added up. Odd grids are filled
 truncated. Auxiliary heads cost nothing in inference. The probability of dropped paths is an option.
 """
 
-import itertools
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from medseg.blocks.axes import Embedded, Features, Stride, per_axis, product
+from medseg.blocks.checks import (
+    check_choice,
+    check_counts,
+    check_odd,
+    check_probabilities,
+    check_stages,
+)
 from medseg.blocks.convolution_decoder import ConvolutionDecoder
+from medseg.blocks.drop_path import rising_rates
+from medseg.blocks.initialization import draw_linear_maps
 from medseg.blocks.mamba_decoder import MambaDecoder
-from medseg.blocks.patch import PatchEmbedding, PatchMerging, Stride, per_axis
+from medseg.blocks.normalization import normalize_groups
+from medseg.blocks.patch import PatchEmbedding, PatchMerging, fitting_strides
 from medseg.blocks.state_space import StateSpaceOptions, StateSpaceStage
 from medseg.weights import Source
 
-Embedded = Callable[[Tensor], Tensor]
-"""A hook that may replace the tokens of the patch embedding, as masked pre-training does."""
-
-Features = Float[Tensor, "batch features i j k"]
 STAGES = 4
 
-DECODERS = ("convolution", "mamba")
+Decoder = Literal["convolution", "mamba"]
 
 
 class Stem(nn.Module):
@@ -38,15 +43,14 @@ class Stem(nn.Module):
 
     def __init__(self, in_channels: int, features: int, *, kernel: Stride, stride: Stride) -> None:
         super().__init__()
-        half = per_axis([width // 2 for width in kernel])
+        i, j, k = kernel
+        half = (i // 2, j // 2, k // 2)
         self.conv = nn.Conv3d(in_channels, features, kernel, stride, half)
         self.norm = nn.GroupNorm(features, features)
 
     def forward(self, image: Features) -> Float[Tensor, "batch more less_i less_j less_k"]:
         """Coarsen the grid by the stride, rounded up."""
-        x, norm = self.conv(image), self.norm
-        # torch's module refuses grids of one voxel.
-        return torch.group_norm(x, norm.num_groups, norm.weight, norm.bias, norm.eps)
+        return normalize_groups(self.conv(image), self.norm)
 
 
 class Encoder(nn.Module):
@@ -68,16 +72,14 @@ class Encoder(nn.Module):
         self.patch_embed = PatchEmbedding(
             in_channels, features, stride=patch_embedding, normalized=True
         )
-        blocks = sum(depths)
-        rates = iter([drop_path * n / max(1, blocks - 1) for n in range(blocks)])
         self.layers = nn.ModuleList(
             StateSpaceStage(
                 features * 2**n,
                 options,
-                drop_path=list(itertools.islice(rates, depth)),
+                drop_path=rates,
                 checkpointing=checkpointing,
             )
-            for n, depth in enumerate(depths)
+            for n, rates in enumerate(rising_rates(drop_path, depths))
         )
         self.downsamples = nn.ModuleList(
             PatchMerging(features * 2**n, stride=stride, order="monai")
@@ -113,7 +115,7 @@ class SwinUMamba(nn.Module):
             many voxels as stem and embedding would take together is embedded at once.
         decoder_features: Features of the convolutional decoder on the image's grid and on each
             scale but the coarsest, finest first; as published, half of `features`, then doubling.
-        stem_kernel: Voxels of the stem's kernel along each side, or along each axis.
+        stem_kernel: Voxels of the stem's kernel along each side, or along each axis; None for 7.
         stem_stride: What the stem divides the grid by, along each side or along each axis.
         patch_embedding: What the patch embedding behind the stem divides the grid by.
         strides: What each merging divides the grid by.
@@ -128,8 +130,8 @@ class SwinUMamba(nn.Module):
             their values.
 
     Raises:
-        ValueError: There is no such decoder or order, a kernel is even, or a list has the wrong
-            length.
+        ValueError: There is no such decoder or order, a kernel is even, a list has the wrong
+            length, or the light variant is given features or a stem of the other.
     """
 
     HEAD_BIAS = "decoder.heads.0.conv.conv.bias"
@@ -142,9 +144,9 @@ class SwinUMamba(nn.Module):
         out_channels: int,
         features: int = 96,
         depths: Sequence[int] = (2, 2, 9, 2),
-        decoder: str = "convolution",
+        decoder: Decoder = "convolution",
         decoder_features: Sequence[int] | None = None,
-        stem_kernel: int | Sequence[int] = 7,
+        stem_kernel: int | Sequence[int] | None = None,
         stem_stride: int | Sequence[int] = 2,
         patch_embedding: int | Sequence[int] = 2,
         strides: Sequence[int | Sequence[int]] = (2, 2, 2),
@@ -157,18 +159,30 @@ class SwinUMamba(nn.Module):
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        check(features, depths, strides, decoder, decoder_features, stem_kernel, kernel)
-        options = StateSpaceOptions(states, expand, step_rank, per_axis(kernel), tuple(scan_orders))
-        stem, embedding, *merges = map(per_axis, (stem_stride, patch_embedding, *strides))
+        check_stages(STAGES, depths=depths)
+        check_stages(STAGES - 1, each="step", strides=strides)
+        check_decoder(decoder, decoder_features=decoder_features, stem_kernel=stem_kernel)
+        check_counts(features=features)
+        check_probabilities(drop_path=drop_path)
+        widths = per_axis(kernel, "kernel")
+        widths_of_stem = per_axis(7 if stem_kernel is None else stem_kernel, "stem_kernel")
+        check_odd("kernel", widths)
+        check_odd("stem_kernel", widths_of_stem)
+        if features % 2:
+            raise ValueError(f"features must be even, for the stem has half, got {features}")
+        options = StateSpaceOptions(states, expand, step_rank, widths, tuple(scan_orders))
+        stem = per_axis(stem_stride, "stem_stride")
+        embedding = per_axis(patch_embedding, "patch_embedding")
+        merges = [per_axis(stride, "strides") for stride in strides]
         convolutional = decoder == "convolution"
         if convolutional:
             self.stem: nn.Module | None = Stem(
-                in_channels, features // 2, kernel=per_axis(stem_kernel), stride=stem
+                in_channels, features // 2, kernel=widths_of_stem, stride=stem
             )
         else:
             self.stem = None
             self.HEAD_BIAS = "decoder.head.linear.bias"
-            embedding = per_axis([s * e for s, e in zip(stem, embedding, strict=True)])
+            embedding = product(stem, embedding)
         self.vssm_encoder = Encoder(
             features // 2 if convolutional else in_channels,
             options,
@@ -186,7 +200,7 @@ class SwinUMamba(nn.Module):
                 (features // 2, *scales),
                 features=decoder_features or [features * 2**n // 2 for n in range(STAGES + 1)],
                 strides=(stem, embedding, *merges),
-                kernel=per_axis(kernel),
+                kernel=widths,
                 out_channels=out_channels,
             )
             if convolutional
@@ -199,7 +213,7 @@ class SwinUMamba(nn.Module):
                 out_channels=out_channels,
             )
         )
-        initialize(self)
+        draw_linear_maps(self)
 
     def encode(
         self,
@@ -229,51 +243,26 @@ class SwinUMamba(nn.Module):
         return grids
 
 
-def initialize(network: nn.Module) -> None:
-    """Draw the linear maps as VMamba does."""
-    for module in network.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=0.02)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-
-
-def check(
-    features: int,
-    depths: Sequence[int],
-    strides: Sequence[int | Sequence[int]],
-    decoder: str,
-    decoder_features: Sequence[int] | None,
-    *kernels: int | Sequence[int],
+def check_decoder(
+    decoder: str, *, decoder_features: Sequence[int] | None, stem_kernel: object
 ) -> None:
-    """Refuse options that make no network.
+    """Refuse options that the decoder does not have.
 
     Raises:
-        ValueError: Some do not.
+        ValueError: There is no such decoder, or it has no use for what is given.
     """
-    if features % 2:
-        raise ValueError(f"features must be even, for the stem has half as many, got {features}")
-    if len(depths) != STAGES or len(strides) != STAGES - 1:
+    check_choice("decoder", decoder, Decoder)
+    others = {"decoder_features": decoder_features, "stem_kernel": stem_kernel}
+    given = [name for name, value in others.items() if value is not None]
+    if decoder == "mamba" and given:
         raise ValueError(
-            f"depths need {STAGES} entries, one for each stage, and strides {STAGES - 1}, one "
-            f"between each two; got {len(depths)} and {len(strides)}"
+            f"decoder 'mamba' has no use for {' and '.join(given)}; leave out, or set to null"
         )
-    if decoder not in DECODERS:
-        raise ValueError(f"there is no decoder {decoder!r}; choose from {DECODERS}")
-    if decoder_features is not None and len(decoder_features) != STAGES + 1:
-        raise ValueError(
-            f"decoder_features need {STAGES + 1} entries, for the grids of the image, the stem and "
-            f"all stages but the last; got {len(decoder_features)}"
-        )
-    for kernel in kernels:
-        if not all(width % 2 for width in per_axis(kernel)):
-            raise ValueError(f"a kernel must be odd along each axis, got {kernel}")
+    if decoder_features is not None:
+        check_stages(STAGES + 1, each="grid but the coarsest", decoder_features=decoder_features)
 
 
 Network = SwinUMamba
-
-SHORTEST = 4
-"""An axis with fewer voxels or tokens than this is not divided."""
 
 
 def fitted(patch: tuple[int, int, int]) -> dict[str, Any]:
@@ -282,19 +271,12 @@ def fitted(patch: tuple[int, int, int]) -> dict[str, Any]:
     Of the grid at hand, an axis is divided unless it is short or less than half as long as the
     longest, so that thick slices are kept until the grid is about as long along each axis.
     """
-    grid = list(patch)
-    steps = []
-    for _ in range(STAGES + 1):
-        step = [2 if n >= SHORTEST and 2 * n >= max(grid) else 1 for n in grid]
-        grid = [-(-n // s) for n, s in zip(grid, step, strict=True)]
-        steps.append(per_axis(step))
-    stem, embedding, *merges = steps
+    stem, embedding, *merges = fitting_strides(patch, STAGES + 1, thin_late=True)
     return {"stem_stride": stem, "patch_embedding": embedding, "strides": tuple(merges)}
 
 
 _ONE_SLICE: dict[str, Any] = {
     "features": 96,
-    "stem_kernel": (1, 7, 7),
     "stem_stride": (1, 2, 2),
     "patch_embedding": (1, 2, 2),
     "strides": ((1, 2, 2),) * 3,
@@ -321,7 +303,7 @@ SIZES: dict[str, dict[str, Any]] = {
     },
     "base": {"features": 64, "decoder_features": (32, 64, 128, 256, 256)},
     "base_light": {"features": 64, "decoder": "mamba"},
-    "published": _ONE_SLICE,
+    "published": {**_ONE_SLICE, "stem_kernel": (1, 7, 7)},
     "published_light": {**_ONE_SLICE, "decoder": "mamba"},
 }
 
@@ -362,10 +344,13 @@ def _from_vmamba(name: str) -> str | None:
 
 
 SOURCES = {
-    "published": Source(what="Swin-UMamba or Swin-UMamba-D by its authors", rename=_renamed),
+    "published": Source(
+        what="Swin-UMamba or Swin-UMamba-D by its authors", rename=_renamed, flat=True
+    ),
     "vmamba": Source(
         what="VMamba-T, first version, trained on ImageNet: vssmtiny_dp01_ckpt_epoch_292.pth",
         rename=_from_vmamba,
         part=r"vssm_encoder\.(layers|downsamples)\.",
+        flat=True,
     ),
 }

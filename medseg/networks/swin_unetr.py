@@ -7,23 +7,23 @@ may have any size, patches and stages may have a stride of their own along each 
 are neither concatenated nor brought out of the channels-last layout.
 """
 
-import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medseg.blocks.axes import Embedded, Stride, coarser, per_axis
+from medseg.blocks.checks import check_counts, check_heads, check_stages
+from medseg.blocks.drop_path import rising_rates
 from medseg.blocks.head import Head
-from medseg.blocks.patch import Merging, PatchEmbedding, PatchMerging, Stride, per_axis
+from medseg.blocks.patch import Merging, PatchEmbedding, PatchMerging
 from medseg.blocks.residual import ResidualUnit, UpBlock
-from medseg.blocks.swin_stage import StageOptions, SwinStage, check_heads, check_stages
+from medseg.blocks.swin_stage import StageOptions, SwinStage
 from medseg.blocks.window_attention import ClippedBias
-from medseg.weights import Source
-
-Embedded = Callable[[Tensor], Tensor]
-"""A hook that may replace the tokens of the patch embedding, as masked pre-training does."""
+from medseg.blocks.windows import fitting_window
+from medseg.weights import Source, linear_layers
 
 STAGES = 4
 
@@ -47,14 +47,12 @@ class SwinTransformer(nn.Module):
         self.use_v2 = use_v2
         self.patch_embed = PatchEmbedding(in_channels, features, stride=strides[0])
         self.dropout = nn.Dropout(options.dropout)
-        blocks = sum(depths)
-        rates = iter([drop_path * n / max(1, blocks - 1) for n in range(blocks)])
-        for n in range(STAGES):
+        for n, rates in enumerate(rising_rates(drop_path, depths)):
             stage = SwinStage(
                 features * 2**n,
                 heads=heads[n],
                 stride=strides[n + 1],
-                drop_path=list(itertools.islice(rates, depths[n])),
+                drop_path=rates,
                 options=options,
             )
             self.add_module(f"layers{n + 1}", nn.ModuleList([stage]))
@@ -137,9 +135,13 @@ class SwinUNETR(nn.Module):
     ) -> None:
         super().__init__()
         check_stages(STAGES, depths=depths, heads=heads, strides=strides)
+        check_counts(features=features)
         check_heads(features, heads)
         f = features
-        steps = [per_axis(patch_embedding), *map(per_axis, strides)]
+        steps = [
+            per_axis(patch_embedding, "patch_embedding"),
+            *(per_axis(stride, "strides") for stride in strides),
+        ]
         self.swinViT = SwinTransformer(
             in_channels,
             features=f,
@@ -148,7 +150,9 @@ class SwinUNETR(nn.Module):
             strides=steps,
             drop_path=drop_path,
             use_v2=use_v2,
-            options=StageOptions(per_axis(window), merging, clipped_bias, dropout, checkpointing),
+            options=StageOptions(
+                per_axis(window, "window"), merging, clipped_bias, dropout, checkpointing
+            ),
         )
         self.encoder1 = ResidualUnit(in_channels, f)
         self.encoder2 = ResidualUnit(f, f)
@@ -191,14 +195,8 @@ Network = SwinUNETR
 
 
 def fitted(patch: tuple[int, int, int]) -> dict[str, tuple[int, int, int]]:
-    """Return windows of 5 to 7 tokens that fill the finest grid of a patch of `patch` voxels.
-
-    Windows that stick out of the grid compute attention for nothing. Along each axis the length
-    is taken that needs the fewest tokens; of equals the largest, which sees the most.
-    """
-    tokens = [-(-size // 2) for size in patch]
-    i, j, k = (min((7, 6, 5), key=lambda width: -(-count // width) * width) for count in tokens)
-    return {"window": (i, j, k)}
+    """Return windows that fill the finest grid of a patch of `patch` voxels."""
+    return {"window": fitting_window(coarser(patch, (2, 2, 2)))}
 
 
 SIZES = {
@@ -216,7 +214,7 @@ def from_pretraining(name: str) -> str | None:
     """
     if not re.match(r"(patch_embed\.proj|layers\d\.0\.)", name):
         return None
-    return "swinViT." + name.replace(".fc1.", ".linear1.").replace(".fc2.", ".linear2.")
+    return f"swinViT.{linear_layers(name)}"
 
 
 def merges_as_before(network: nn.Module) -> None:
@@ -239,6 +237,7 @@ SOURCES = {
         rename=lambda name: name,
         hint="weights from before MONAI 1.5 need --set network.options.merging=legacy",
     ),
+    "images": Source(what="Swin UNETR of MONAI for images", rename=lambda name: name, flat=True),
     "pretrained": Source(
         what="encoder of Swin UNETR after self-supervised pre-training (model_swinvit.pt)",
         rename=from_pretraining,

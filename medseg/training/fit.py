@@ -154,20 +154,23 @@ def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: boo
     device = _device(request)
     with torch.device("meta"):  # a wrong option is found before the data are read
         build_network(sized(recipe.network, device), task)
-    if request.init is not None:
-        initial.read(Path(request.init))  # and so is a wrong file
+    for place in request.init:
+        initial.read(Path(place))  # and so is a wrong file
     cases = layouts.require_labelled(matched.data_set)
     published = matched.data_set.splits
     parts = folds.choose(cases, published, name=request.split, fold=request.fold)
     start(folder, request, task, anew=anew)
     write_split(folder, parts)
     data = _checked(matched, parts, listener)
-    plan = resolve(recipe, task, data, device, cases=len(parts.training))
+    pretrained = any(initial.is_public(Path(place)) for place in request.init)
+    plan = resolve(recipe, task, data, device, cases=len(parts.training), pretrained=pretrained)
     files.write_text(folder.plan, recipes.plan_text(plan))
     if data.experience is not None:
         files.write_text(folder.experience, experiences.text(data.experience))
+    network, given = _fresh(plan, task, request, listener)  # may refuse: before cases are prepared
     prepared = _prepare(folder, task, plan, parts, listener)
-    network = _fresh(prepared, request, listener)
+    if getattr(network, "HEAD_BIAS", None) not in given:
+        begin_at_frequency(network, task, prepared.training)
     module = _module(network, prepared, request, elapsed=clock.elapsed_seconds)
     return _train(module, prepared, folder, device, listener, first=0)
 
@@ -203,14 +206,18 @@ def _prepare(folder: RunFolder, task: Task, plan: Plan, parts: Split, listener: 
     return _Data(task, plan, training=prepared(parts.training), held_out=prepared(held_out))
 
 
-def _fresh(data: _Data, request: Request, listener: Listener) -> nn.Module:
-    """Build the network as it is before its first step."""
-    torch.manual_seed(data.plan.training.seed)
-    network = build_network(data.plan.network, data.task)
-    begin_at_frequency(network, data.task, data.training)
-    if request.init is not None:
-        listener.on_init(initial.begin_with(network, Path(request.init)))
-    return network
+def _fresh(
+    plan: Plan, task: Task, request: Request, listener: Listener
+) -> tuple[nn.Module, set[str]]:
+    """Build the network with the weights it begins with; name those that were given."""
+    torch.manual_seed(plan.training.seed)
+    network = build_network(plan.network, task)
+    given: set[str] = set()
+    for place in request.init:
+        report = initial.begin_with(network, Path(place))
+        listener.on_init(report)
+        given.update(report.matched)
+    return network, given
 
 
 def _module(

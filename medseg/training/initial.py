@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Final
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -13,9 +12,12 @@ from torch import Tensor, nn
 from medseg import bundle as bundles
 from medseg import networks, weights
 from medseg.errors import UsageError
-from medseg.weights import Report, Source
+from medseg.weights import MODEL, Report
 
-MODEL: Final = {"model": Source(what="a model of medseg", rename=lambda name: name)}
+
+def is_public(place: Path) -> bool:
+    """Return whether `place` is a file of weights, and no model of medseg."""
+    return not place.is_dir()
 
 
 def begin_with(network: nn.Module, place: Path) -> Report:
@@ -36,7 +38,7 @@ def begin_with(network: nn.Module, place: Path) -> Report:
     """
     state = read(place)
     try:
-        if place.is_dir():
+        if not is_public(place):
             return weights.load(network, state, MODEL)
         return networks.load_published(network, state)
     except ValueError as error:
@@ -55,26 +57,37 @@ def read(place: Path) -> Mapping[str, Tensor]:
         UsageError: There is no such place, or it holds no weights.
         ModelError: It is a bundle, and damaged.
     """
-    if place.is_dir():
+    if not is_public(place):
         return load_file(bundles.read(place).weights)
+    if not place.exists():
+        raise UsageError("does not exist", where=place, remedy="Correct --init")
     try:
         if place.suffix == ".safetensors":
             return load_file(place)
-        checkpoint = torch.load(place, map_location="cpu", weights_only=True)
-        return weights.unwrapped(checkpoint)
-    except (OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        raise _unreadable(place, error) from error
-    except (SafetensorError, UnpicklingError, EOFError) as error:
-        raise _unreadable(place, error) from error
+        return weights.unwrapped(_unpickled(place))
+    except (OSError, ValueError, TypeError, AttributeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(
+            f"holds no weights that can be read: {reason:.200}",
+            where=place,
+            remedy="Give a model folder of medseg, a .safetensors file, or a .pt file that holds "
+            "nothing but weights",
+        ) from error
 
 
-def _unreadable(place: Path, error: Exception) -> UsageError:
-    if not place.exists():
-        return UsageError("does not exist", where=place, remedy="Correct --init")
-    reason = " ".join(str(error).split())
-    return UsageError(
-        f"holds no weights that can be read: {reason:.200}",
-        where=place,
-        remedy="Give a model folder of medseg, a .safetensors file, or a .pt file that holds "
-        "nothing but weights",
-    )
+def _unpickled(place: Path) -> Any:
+    """Read a file of torch.
+
+    Raises:
+        ValueError: It is none, or holds objects that only its own program's code could make.
+    """
+    try:
+        return torch.load(place, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # what a file that is none makes of the reader is not foreseeable
+        # The error of torch is not shown: it advises to run whatever code the file brings.
+        raise ValueError(
+            "it was not written by torch.save, is cut short, or holds more than tensors, numbers "
+            "and text"
+        ) from error

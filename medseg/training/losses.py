@@ -51,7 +51,7 @@ def supervised(
         scales: Logits, each on a grid of its own; the first on that of the targets.
         weights: Of each; a scale of weight 0 is left out.
         targets: 1 where an output should be on, 0 elsewhere; coarser grids take the voxel at the
-            centre of each of theirs.
+            centre of each block that one of theirs stands for.
         exclusive: Whether outputs exclude each other, background first (softmax), or may overlap
             (sigmoid).
     """
@@ -66,10 +66,26 @@ def supervised(
 def on_grid_of(
     logits: Logits, targets: Float32[Tensor, "batch outputs fine_i fine_j fine_k"]
 ) -> Targets:
-    """Bring targets to the grid of coarser logits."""
-    if logits.shape[2:] == targets.shape[2:]:
-        return targets
-    return functional.interpolate(targets, size=logits.shape[2:], mode="nearest-exact")
+    """Bring targets to the grid of coarser logits, whose voxels stand for blocks of theirs."""
+    for axis in (2, 3, 4):
+        coarse, fine = logits.shape[axis], targets.shape[axis]
+        if coarse < fine:
+            chosen = torch.tensor(centres(fine, coarse), device=targets.device)
+            targets = targets.index_select(axis, chosen)
+    return targets
+
+
+def centres(fine: int, coarse: int) -> list[int]:
+    """Return which of `fine` voxels are the centres of `coarse` blocks, the last perhaps cut.
+
+    Networks divide a grid by strides and fill it up at its end: block c begins at voxel c * stride,
+    whether or not the stride divides the grid. The stride is the smallest power of two that makes
+    so many blocks, else the smallest number.
+    """
+    candidates = [*(2**n for n in range(fine.bit_length() + 1)), *range(1, fine + 1)]
+    strides = (s for s in candidates if -(-fine // s) == coarse)
+    stride = next(strides, -(-fine // coarse))
+    return [min(stride // 2 + c * stride, fine - 1) for c in range(coarse)]
 
 
 def soft_dice(probabilities: Targets, targets: Targets) -> Loss:

@@ -1,6 +1,6 @@
 """One optimisation step, as a LightningModule."""
 
-from typing import Any
+from typing import Any, Final
 
 import pytorch_lightning as lightning
 import torch
@@ -15,6 +15,19 @@ from medseg.task import Task
 from medseg.training.average import WeightAverage
 from medseg.training.losses import supervised
 from medseg.training.schedule import Progress, learning_rate
+
+NOT_DECAYED: Final = ("bias", "relative_position_bias_table", "A_logs", "Ds")
+"""How the names of parameters end that weight decay would pull away from what they mean, whatever
+their shape: constants that are added, tables of them, rates of decay and skips of a state space.
+
+Source: Liu et al. 2021, Swin transformer, https://arxiv.org/abs/2103.14030, and Gu & Dao 2023,
+Mamba, https://arxiv.org/abs/2312.00752, whose code excepts tables, or rates and skips, likewise
+"""
+
+
+def is_decayed(name: str, parameter: Tensor) -> bool:
+    """Return whether weight decay acts on a parameter: not on scales and biases of any shape."""
+    return parameter.ndim > 1 and not name.endswith(NOT_DECAYED)
 
 
 class SegmentationModule(lightning.LightningModule):
@@ -62,22 +75,20 @@ class SegmentationModule(lightning.LightningModule):
         return deep(images), weights
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return the recipe's optimizer; scales and biases are not decayed."""
+        """Return the recipe's optimizer; what `is_decayed` excepts is not decayed."""
         settings = self.plan.training
-        parameters = list(self.network.parameters())
-        groups = [
-            {
-                "params": [p for p in parameters if p.ndim > 1],
-                "weight_decay": settings.weight_decay,
-            },
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        groups: list[dict[str, Any]] = [
+            {"params": [], "weight_decay": settings.weight_decay},
+            {"params": [], "weight_decay": 0.0},
         ]
+        for name, parameter in self.network.named_parameters():
+            groups[0 if is_decayed(name, parameter) else 1]["params"].append(parameter)
         if settings.optimizer == "sgd":
             return torch.optim.SGD(
                 groups,
                 lr=settings.learning_rate,
                 momentum=settings.momentum,
-                nesterov=settings.momentum > 0,
+                nesterov=settings.nesterov and settings.momentum > 0,
             )
         return torch.optim.AdamW(groups, lr=settings.learning_rate)
 

@@ -8,22 +8,25 @@ Rules, in order:
 2. Size of the network: the recipe's options, else `base` on a GPU and `small` on a CPU.
 3. Patch: the median size of the data at that spacing, rounded up to a multiple of eight, at most
    128 (GPU) or 96 (CPU) voxels along an axis.
-4. Batch: 2. While a step needs more than half of the memory, the longest axis of the patch
-   is shortened by eight, down to 32; then the batch becomes 1. The need is measured: what the
-   network keeps for the backward pass on a small patch, per voxel.
-5. Options that suit the patch, where the network knows any, such as windows that fill its grid.
+4. Options that suit the patch, where the network knows any, such as windows that fill its grid;
+   not in the sizes that stay as they are made, nor with public weights, which fit no other options.
+5. Batch: 2. While a step needs more than half of the memory, the longest axis of the patch
+   is shortened by eight, down to 32; then the batch becomes 1. The need is counted: what the
+   network, with the options that suit the patch, keeps for the backward pass on the whole of it.
 6. Precision: bfloat16 on GPUs that multiply it in hardware, else float32. CPUs that do are not
    counted: their bfloat16 convolutions saved a third of a step, but gave wrong gradients on small
    grids in torch 2.14.
 """
 
 import math
+from collections.abc import Callable
 from typing import Final, Literal
 
 import numpy as np
 import psutil
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from medseg import networks
 from medseg.errors import UsageError
@@ -38,11 +41,16 @@ SMALLEST_AXIS: Final = 32
 LARGEST_AXIS: Final = {"cuda": 128, "cpu": 96}
 MEMORY_SHARE: Final = 0.5
 STEPS_PER_EPOCH: Final = (25, 250)
-_PROBE: Final = 32
 
 
 def resolve(
-    recipe: Recipe, task: Task, data: Fingerprint, device: torch.device, *, cases: int
+    recipe: Recipe,
+    task: Task,
+    data: Fingerprint,
+    device: torch.device,
+    *,
+    cases: int,
+    pretrained: bool = False,
 ) -> Plan:
     """Decide everything the recipe leaves open.
 
@@ -52,19 +60,23 @@ def resolve(
         data: Sizes and spacings of the training cases.
         device: Where training runs.
         cases: Number of training cases.
+        pretrained: Whether public weights will be loaded, so that the network's options must stay
+            those of its size.
 
     Raises:
         UsageError: The network does not exist or does not take an option.
     """
     spacing_mm = _spacing(recipe, task, data)
     choice = sized(recipe.network, device)
-    patch, batch = _patch_and_batch(recipe, choice, task, data, spacing_mm, device)
-    suiting = networks.fitted(choice.name, patch)
-    choice = NetworkChoice(name=choice.name, options={**suiting, **choice.options})
+
+    def suited(patch: Shape) -> NetworkChoice:
+        return choice if pretrained else fitted(choice, patch)
+
+    patch, batch = _patch_and_batch(recipe, suited, task, data, spacing_mm, device)
     low, high = STEPS_PER_EPOCH
     steps = recipe.training.steps_per_epoch
     return Plan(
-        network=choice,
+        network=suited(patch),
         patch=patch,
         spacing_mm=spacing_mm,
         windows=data.windows,
@@ -85,6 +97,12 @@ def sized(choice: NetworkChoice, device: torch.device) -> NetworkChoice:
         return choice
     size = "base" if device.type == "cuda" else "small"
     return NetworkChoice(name=choice.name, options={"size": size, **choice.options})
+
+
+def fitted(choice: NetworkChoice, patch: Shape) -> NetworkChoice:
+    """Return `choice` with the options that suit `patch`; those it has come before them."""
+    suiting = networks.fitted(choice.name, patch, size=choice.options.get("size"))
+    return NetworkChoice(name=choice.name, options={**suiting, **choice.options})
 
 
 def build_network(choice: NetworkChoice, task: Task) -> nn.Module:
@@ -112,22 +130,34 @@ def build_network(choice: NetworkChoice, task: Task) -> nn.Module:
         ) from error
 
 
-def bytes_per_voxel(network: nn.Module, channels: int) -> float:
-    """Measure what `network` keeps for the backward pass, per voxel of input, in float32."""
-    kept: dict[int, int] = {}
+def kept_bytes(network: nn.Module, image: Tensor, *, deep: bool) -> int:
+    """Count what `network` keeps of `image` for the backward pass, beside its weights.
 
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
+    On tensors without values (`meta`) that takes a second and no memory, and differs from what a
+    CPU keeps by less than half: attention there need not keep its weights.
+
+    Args:
+        network: On the device of the image.
+        image: A batch of images.
+        deep: Whether coarser logits are supervised too, where the network has them.
+    """
+    kept: dict[StorageWeakRef, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[_storage(tensor)] = tensor.untyped_storage().nbytes()
         return tensor
 
-    weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
-    image = torch.zeros(1, channels, _PROBE, _PROBE, _PROBE)
+    run = getattr(network, "deep_supervision", network) if deep else network
+    weights = {_storage(weight) for weight in network.parameters()}
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = network(image)
-    del output
-    total = sum(size for place, size in kept.items() if place not in weights)
-    return total / _PROBE**3
+        logits = run(image)
+    del logits
+    return sum(size for storage, size in kept.items() if storage not in weights)
+
+
+def _storage(tensor: Tensor) -> StorageWeakRef:
+    """Return what is the same for tensors that share memory, also for those without values."""
+    return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
 
 
 def _spacing(recipe: Recipe, task: Task, data: Fingerprint) -> Spacing:
@@ -146,7 +176,7 @@ def _spacing(recipe: Recipe, task: Task, data: Fingerprint) -> Spacing:
 
 def _patch_and_batch(
     recipe: Recipe,
-    choice: NetworkChoice,
+    suited: Callable[[Shape], NetworkChoice],
     task: Task,
     data: Fingerprint,
     spacing_mm: Spacing,
@@ -155,16 +185,28 @@ def _patch_and_batch(
     wanted = 2 if recipe.training.batch == "auto" else recipe.training.batch
     if recipe.patch != "auto":
         return recipe.patch, wanted
-    network = build_network(choice, task)
-    need = bytes_per_voxel(network, len(task.channels))
-    budget = MEMORY_SHARE * _memory_bytes(device) / need
+    budget = MEMORY_SHARE * _memory_bytes(device) / wanted
+
+    def excess(patch: Shape) -> float:
+        """Return how many times the budget an image of a patch needs."""
+        with torch.device("meta"):
+            network = build_network(suited(patch), task)
+            image = torch.zeros(1, len(task.channels), *patch)
+        return kept_bytes(network, image, deep=recipe.training.deep_supervision) / budget
+
     patch = _median_patch(data, spacing_mm, LARGEST_AXIS[device.type])
-    while math.prod(patch) * wanted > budget and max(patch) > SMALLEST_AXIS:
+    while (times := excess(patch)) > 1 and max(patch) > SMALLEST_AXIS:
+        patch = _shortened(patch, math.prod(patch) / times)
+    return patch, 1 if times > 1 and recipe.training.batch == "auto" else wanted
+
+
+def _shortened(patch: Shape, voxels: float) -> Shape:
+    """Shorten the longest axis, again and again, until the patch has so few voxels."""
+    while math.prod(patch) > voxels and max(patch) > SMALLEST_AXIS:
         longest = patch.index(max(patch))
         i, j, k = (size - MULTIPLE * (n == longest) for n, size in enumerate(patch))
         patch = (i, j, k)
-    too_large = math.prod(patch) * wanted > budget and recipe.training.batch == "auto"
-    return patch, 1 if too_large else wanted
+    return patch
 
 
 def _median_patch(data: Fingerprint, spacing_mm: Spacing, largest: int) -> Shape:

@@ -31,10 +31,11 @@ def begin_at_frequency(network: nn.Module, task: Task, cases: list[StoredCase]) 
 
     Args:
         network: A network of `medseg.networks`.
+            Nothing is done if its head has no bias (`HEAD_BIAS`).
         task: Nothing is done if its regions exclude each other.
         cases: The training cases.
     """
-    if task.exclusive:
+    if task.exclusive or not hasattr(network, "HEAD_BIAS"):
         return
     networks.head_bias(network).copy_(torch.logit(frequencies(task, cases), eps=RAREST))
 

@@ -63,7 +63,7 @@ class Request:
         device: auto, cpu or cuda.
         settings: `key=value` overrides of the recipe.
         recipe: Name of the recipe, or None for the network's.
-        init: Where the weights to begin with lie, or None.
+        init: Where the weights to begin with lie; later ones are loaded over earlier ones.
         split: Name of a published split, `folds`, or None for the usual one.
         numbering: Name of the numbering of the label values, or None for the usual one.
     """
@@ -77,7 +77,7 @@ class Request:
     device: str
     settings: tuple[str, ...]
     recipe: str | None = None
-    init: str | None = None
+    init: tuple[str, ...] = ()
     split: str | None = None
     numbering: str | None = None
 
@@ -183,7 +183,12 @@ def read_request(folder: RunFolder) -> Request:
     """
     try:
         document = json.loads(folder.request.read_text(encoding="utf-8"))
-        return Request(**{**document, "settings": tuple(document["settings"])})
+        init = document.get("init") or ()
+        lists = {
+            "settings": tuple(document["settings"]),
+            "init": (init,) if isinstance(init, str) else tuple(init),  # once it was a single one
+        }
+        return Request(**{**document, **lists})
     except FileNotFoundError as error:
         raise UsageError(
             "there is no training run to resume",

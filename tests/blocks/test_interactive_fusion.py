@@ -109,5 +109,5 @@ def test_fused_features_lie_on_the_fine_grid():
 
 
 def test_there_must_be_something_to_see():
-    with pytest.raises(ValueError, match="max_tokens must be at least 1"):
+    with pytest.raises(ValueError, match="max_tokens must be a whole number above 0"):
         FusionOptions("pooled_kv", 0, (2, 2, 2))

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from medseg.blocks import normalization
-from medseg.blocks.normalization import add_activate_, normalize_activate_
+from medseg.blocks.normalization import add_activate_, normalize_activate_, normalize_groups
 
 
 def features(*shape, dtype=torch.float64):
@@ -74,3 +75,15 @@ def test_a_single_voxel_becomes_zero():
 def test_another_layout_is_refused():
     with pytest.raises(ValueError, match="channels_last_3d"):
         normalize_activate_(torch.zeros(1, 3, 4, 4, 4))
+
+
+def test_groups_are_normalised_as_the_module_does_and_single_values_become_its_bias():
+    norm = nn.GroupNorm(2, 4)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    x = torch.randn(2, 4, 2, 3, 1)
+    torch.testing.assert_close(normalize_groups(x, norm), norm(x))
+    single = nn.GroupNorm(4, 4)
+    nn.init.normal_(single.bias)
+    result = normalize_groups(torch.randn(1, 4, 1, 1, 1), single)
+    torch.testing.assert_close(result.flatten(), single.bias)

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch.nn import functional
 
-from medseg.blocks.patch import PatchEmbedding, PatchMerging, halvings, neighbours, product
+from medseg.blocks.axes import product
+from medseg.blocks.patch import (
+    PatchEmbedding,
+    PatchMerging,
+    fitting_strides,
+    halvings,
+    neighbours,
+)
 
 
 def test_an_embedding_is_a_convolution_as_wide_as_its_stride():
@@ -63,3 +70,14 @@ def test_a_patch_is_halved_time_and_again_its_short_axes_last(patch, expected):
 def test_only_powers_of_two_are_halved(patch):
     with pytest.raises(ValueError, match="must be powers of 2"):
         halvings(patch)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_an_unknown_order_is_refused_with_those_that_there_are():
+    with pytest.raises(ValueError, match="merging 'merging' is none of monai, monai_v2, legacy"):
+        neighbours((2, 2, 2), "merging")
+
+
+def test_axes_are_halved_while_they_have_four_tokens():
+    assert fitting_strides((20, 5, 3), 3) == [(2, 2, 1), (2, 1, 1), (2, 1, 1)]
+    assert fitting_strides((16, 40, 40), 2, thin_late=True) == [(1, 2, 2), (2, 2, 2)]

@@ -35,7 +35,14 @@ def test_slices_of_an_inflated_block_are_alike():
     first, second = expanding(tokens).unbind(1)
     torch.testing.assert_close(first, second)
     torch.testing.assert_close(first, flat(tokens)[:, 0])
-    assert expanding.inflated("norm.weight", flat.norm.weight) is None
+    assert torch.equal(expanding.inflated("norm.weight", flat.norm.weight), flat.norm.weight)
+
+
+def test_what_was_expanded_otherwise_in_the_plane_is_not_guessed():
+    for stride in ((1, 4, 1), (2, 1, 2)):
+        assert (
+            PatchExpanding(4, 2, stride=stride).inflated("expand.weight", torch.ones(8, 4)) is None
+        )
 
 
 def test_the_head_maps_every_voxel_of_a_patch():

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch.nn import functional
 
-from medseg.blocks.residual import ResidualBlock, UpBlock, convolve, join, upsample_convolve
+from medseg.blocks.residual import (
+    Convolution,
+    ResidualBlock,
+    UpBlock,
+    convolve,
+    join,
+    upsample_convolve,
+)
 
 
 def features(*shape):
@@ -70,3 +77,10 @@ def test_bfloat16_gradients_of_tiny_grids_are_finite(length):
         convolve(x, weight).sum().backward()
         assert torch.isfinite(weight.grad).all()
         assert torch.isfinite(x.grad).all()
+
+
+def test_a_convolution_adds_its_bias():
+    convolution = Convolution(2, 3, kernel=3, bias=True)
+    x = torch.randn(1, 2, 4, 5, 6)
+    expected = functional.conv3d(x, convolution.conv.weight, convolution.conv.bias, padding=1)
+    torch.testing.assert_close(convolution(x), expected)

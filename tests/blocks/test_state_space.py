@@ -139,8 +139,24 @@ def test_directions_of_images_stay_where_the_volume_is_read_as_they_are():
 
 def test_other_weights_have_no_rule():
     block = StateSpace(4, StateSpaceOptions(states=3))
-    assert block.inflated("out_proj.weight", torch.ones(4, 4)) is None
-    assert block.inflated("Ds", torch.ones(33)) is None
+    assert torch.equal(block.inflated("out_proj.weight", torch.ones(4, 8)), torch.ones(4, 8))
+    for shape in ((33,), (64,), (4, 8)):
+        assert block.inflated("Ds", torch.ones(shape)) is None
+
+
+@pytest.mark.parametrize(
+    "orders", [("ijk", "ikj"), ("ikj", "ijk"), ("jik", "kij"), ("kij", "ijk", "ikj", "jik")]
+)
+def test_a_slice_is_answered_alike_in_whatever_order_its_directions_are_named(orders):
+    torch.manual_seed(0)
+    flat = StateSpace(4, StateSpaceOptions(states=2, kernel=(1, 3, 3), scan_orders=("ijk", "ikj")))
+    for parameter in flat.parameters():
+        torch.nn.init.normal_(parameter)
+    block = StateSpace(4, StateSpaceOptions(states=2, kernel=(1, 3, 3), scan_orders=orders))
+    state = {name: block.inflated(name, weight) for name, weight in flat.state_dict().items()}
+    block.load_state_dict(state)
+    tokens = torch.randn(1, 1, 4, 5, 4)
+    torch.testing.assert_close(block(tokens), flat(tokens), rtol=1e-4, atol=1e-5)
 
 
 def test_a_block_adds_to_its_tokens_what_it_makes_of_them_normalised():
@@ -175,3 +191,9 @@ def test_the_scan_is_exact_where_everything_else_is_bfloat16():
     assert (mixed.float() - exact).norm() / exact.norm() < 0.03
     summed = block.bfloat16().scan(torch.randn(1, 16, 2, 2, 2).bfloat16())
     assert summed.dtype == torch.float32
+
+
+@pytest.mark.parametrize("option", ["states", "expand", "step_rank"])
+def test_none_of_what_a_scan_needs_is_refused(option):
+    with pytest.raises(ValueError, match=f"{option} must be a whole number above 0, got 0"):
+        StateSpaceOptions(**{option: 0})

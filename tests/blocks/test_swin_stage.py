@@ -1,9 +1,11 @@
 """A stage of the Swin transformer."""
 
+import dataclasses
+
 import pytest
 import torch
 
-from medseg.blocks.swin_stage import StageOptions, SwinStage, check_heads, check_stages
+from medseg.blocks.swin_stage import StageOptions, SwinStage
 
 OPTIONS = StageOptions(
     window=(2, 3, 4),
@@ -33,8 +35,8 @@ def test_without_a_stride_nothing_is_merged():
     assert same is tokens
 
 
-def test_impossible_stages_are_refused():
-    with pytest.raises(ValueError, match="heads need 4 entries, one for each stage, got 3"):
-        check_stages(4, depths=(1, 1, 1, 1), heads=(1, 2, 4))
-    with pytest.raises(ValueError, match="5 coarse_heads do not divide the 16 features of stage 2"):
-        check_heads(8, (2, 5), "coarse_heads")
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize("option", ["merging", "clipped_bias"])
+def test_unknown_choices_are_refused_with_those_that_there_are(option):
+    with pytest.raises(ValueError, match=f"{option} 'mergin' is none of monai, "):
+        dataclasses.replace(OPTIONS, **{option: "mergin"})

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medseg.blocks.windows import cut, partition, reverse
+from medseg.blocks.windows import cut, fitting_window, partition, reverse
 
 AXIS = st.tuples(st.integers(1, 7), st.integers(1, 4))
 CPU = torch.device("cpu")
@@ -93,3 +93,8 @@ def test_where_nothing_is_filled_up_nothing_more_is_masked():
     for a, b in zip(masked.groups, plain.groups, strict=True):
         assert (a.start, a.stop) == (b.start, b.stop)
         assert a.separate is b.separate is None or torch.equal(a.separate, b.separate)
+
+
+def test_windows_fill_a_grid_and_of_equals_the_largest_is_taken():
+    # 48 = 8 x 6, while 7 x 7 = 49; 35 = 5 x 7 = 7 x 5
+    assert fitting_window((48, 35, 20)) == (6, 7, 5)

@@ -22,7 +22,7 @@ def test_time_and_memory_are_shown_when_asked(capsys, monkeypatch):
 
     def measure(subject, work):
         seen.append((subject.size, subject.patch, work))
-        return Measured(seconds=1.25, peak_bytes=3 * 2**29)
+        return Measured(seconds=1.25, peak_bytes=3 * 2**29, device="cpu", threads=2)
 
     monkeypatch.setattr(costs, "measure", measure)
     args = ["networks", "swin_unetr", "--size", "tiny", "--patch", "32x40x48", "--measure"]
@@ -53,11 +53,29 @@ def test_a_network_that_lacks_a_package_is_listed_all_the_same(capsys, monkeypat
     assert "2.00 M" in shown
 
 
+def test_a_size_lists_the_networks_that_have_it(capsys, monkeypatch):
+    monkeypatch.setattr(costs, "count", lambda _: Counted(parameters=1, multiply_adds=1))
+    assert run(["networks", "--size", "base_light"]) == 0
+    shown = capsys.readouterr().out
+    assert "ds_transunet" in shown
+    assert "swin_umamba" in shown
+    assert "d_former" not in shown
+
+
+def test_a_wrong_name_is_refused_before_anything_is_measured(monkeypatch):
+    seen = []
+    monkeypatch.setattr(costs, "measure", lambda *given: seen.append(given))
+    assert run(["networks", "swin_unetr", "nonsense", "--size", "tiny", "--measure"]) == 2
+    assert seen == []
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
         (["swinunetr"], "choose from"),
         (["swin_unetr", "--size", "huge"], "Choose from tiny, small, base"),
+        (["--size", "huge"], "base_light"),
+        (["d_former", "swin_unetr", "--size", "base_light"], "of d_former, swin_unetr none has"),
         (["--patch", "96"], "Write it as 96x96x96"),
         (["--patch", "0x96x96"], "Write it as 96x96x96"),
     ],

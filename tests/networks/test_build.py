@@ -1,6 +1,7 @@
 """Networks by name and size."""
 
 import pytest
+import torch
 from torch import nn
 
 from medseg import networks
@@ -36,3 +37,28 @@ def test_sizes_and_sources_are_told():
     assert networks.sizes("swin_unetr") == ["tiny", "small", "base", "published"]
     assert networks.source("swin_unetr").startswith("Hatamizadeh et al. 2022, Swin UNETR")
     assert "Differs" not in networks.source("res_enc_unet")
+
+
+def test_a_networks_own_names_are_always_a_source():
+    for name in ("d_former", "ds_transunet", "swin_umamba", "swin_unetr"):
+        trained, fresh = (
+            networks.build(name, in_channels=1, out_channels=2, size="tiny") for _ in range(2)
+        )
+        report = networks.load_published(fresh, trained.state_dict())
+        assert (report.missing, report.unexpected, report.adapted) == ((), (), ())
+        state = fresh.state_dict()
+        assert all(torch.equal(value, state[key]) for key, value in trained.state_dict().items())
+
+
+def test_a_model_with_other_windows_leaves_its_tables_of_biases():
+    trained, fresh = (
+        networks.build("swin_unetr", in_channels=1, out_channels=2, size="tiny", window=window)
+        for window in ((3, 4, 3), 4)
+    )
+    report = networks.load_published(fresh, trained.state_dict())
+    assert {name.rpartition(".")[2] for name in report.missing} == {"relative_position_bias_table"}
+
+
+def test_an_unknown_option_is_refused_with_the_choices():
+    with pytest.raises(ValueError, match=r"has no option 'windw'; choose from .*window"):
+        networks.build("swin_unetr", in_channels=1, out_channels=2, windw=7)

@@ -1,5 +1,7 @@
 """D-Former beside the published one; what that lacks beside what can be worked out otherwise."""
 
+import re
+
 import pytest
 import torch
 
@@ -127,69 +129,92 @@ def test_the_published_groups_of_a_short_grid_hold_all_of_it():
     assert not torch.allclose(a, b, atol=1e-4)
 
 
-SWIN_T_BLOCKS = {0: 2, 1: 2, 2: 6, 3: 2}
+@pytest.fixture
+def swin_t(swin_of_images):
+    return swin_of_images(96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), patch=4)
 
 
-def swin_t():
-    """The names and shapes of ImageNet's Swin-T, as its authors released it."""
-    shapes = {"patch_embed.proj.weight": (96, 3, 4, 4), "patch_embed.proj.bias": (96,)}
-    shapes |= {"patch_embed.norm.weight": (96,), "patch_embed.norm.bias": (96,)}
-    shapes |= {"norm.weight": (768,), "norm.bias": (768,), "head.weight": (1000, 768)}
-    for stage, depth in SWIN_T_BLOCKS.items():
-        c = 96 * 2**stage
-        for block in range(depth):
-            parts = {"norm1": (c,), "attn.qkv": (3 * c, c), "attn.proj": (c, c), "norm2": (c,)}
-            parts |= {"mlp.fc1": (4 * c, c), "mlp.fc2": (c, 4 * c)}
-            for part, shape in parts.items():
-                name = f"layers.{stage}.blocks.{block}.{part}"
-                shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
-            name = f"layers.{stage}.blocks.{block}.attn.relative_position_bias_table"
-            shapes[name] = (169, 3 * 2**stage)
-        if stage < 3:
-            name = f"layers.{stage}.downsample"
-            shapes |= {f"{name}.reduction.weight": (2 * c, 4 * c)}
-            shapes |= {f"{name}.norm.weight": (4 * c,), f"{name}.norm.bias": (4 * c,)}
-    return {name: torch.rand(shape) for name, shape in shapes.items()}
-
-
-def test_swin_t_fills_the_encoder():
+def test_swin_t_fills_the_encoder(swin_t):
     network = networks.build("d_former", in_channels=2, out_channels=3, size="base")
-    state = swin_t()
-    report = networks.load_published(network, state)
+    report = networks.load_published(network, swin_t)
     assert report.share == 1
-    biases = [name for name in state if name.endswith("bias_table")]
-    assert sorted(report.unexpected) == sorted([*biases, "head.weight"])
-    theirs = state["layers.2.blocks.5.mlp.fc1.weight"]
+    windows = [name for name in swin_t if re.search(r"relative_position|attn_mask", name)]
+    assert sorted(report.unexpected) == sorted([*windows, "head.weight"])
+    theirs = swin_t["layers.2.blocks.5.mlp.fc1.weight"]
     assert torch.equal(network.encoder[2].blocks[5].mlp.linear1.weight, theirs)
     # A gray patch of equal slices is embedded as the coloured image of one slice: the sum of the
     # embedding's weights over channels and slices stays.
-    theirs = state["patch_embed.proj.weight"].sum(1)
+    theirs = swin_t["patch_embed.proj.weight"].sum(1)
     torch.testing.assert_close(network.patch_embed.proj.weight.sum((1, 2)), theirs)
 
 
-def test_swin_t_is_refused_by_a_network_of_other_heads():
+@pytest.mark.parametrize("stride", [(1, 2, 2), 2])
+def test_swins_mergings_answer_equal_slices_as_one_slice(swin_t, stride):
+    with torch.device("meta"):
+        network = networks.build(
+            "d_former", in_channels=1, out_channels=3, size="base", strides=(stride, 2, 2)
+        )
+    network = network.to_empty(device="cpu")
+    networks.load_published(network, swin_t)
+    c = {name: swin_t[f"layers.0.downsample.{name}"] for name in ("norm.weight", "norm.bias")}
+    grid = torch.randn(4, 6, 96)
+    four = torch.cat([grid[a::2, b::2] for b in (0, 1) for a in (0, 1)], dim=-1)  # as Swin does
+    four = torch.nn.functional.layer_norm(four, (384,), c["norm.weight"], c["norm.bias"])
+    expected = four @ swin_t["layers.0.downsample.reduction.weight"].T
+    merged = network.mergings[0](grid.expand(1, 2, -1, -1, -1))
+    torch.testing.assert_close(merged[0, 0], expected, rtol=1e-4, atol=1e-3)
+
+
+def test_swins_mergings_do_not_fit_other_strides_in_the_plane(swin_t):
+    with torch.device("meta"):
+        network = networks.build(
+            "d_former", in_channels=1, out_channels=3, size="base", strides=((2, 2, 1), 2, 2)
+        )
+    network = network.to_empty(device="cpu")
+    report = networks.load_published(network, swin_t)
+    assert [name for name in report.missing if not name.startswith("mergings.0.")] == []
+    assert len(report.missing) == 3
+
+
+def test_swin_t_is_refused_by_a_network_of_other_heads(swin_t):
     network = DFormer(in_channels=1, out_channels=2, features=96, heads=(2, 4, 8, 16))
+    with pytest.raises(ValueError, match=r"of 3 heads at .*, where DFormer has 2"):
+        networks.load_published(network, swin_t)
+
+
+def test_swin_t_is_refused_by_a_network_of_other_depths(swin_t):
+    with torch.device("meta"):
+        network = DFormer(in_channels=1, out_channels=2, features=96, depths=(2, 2, 2, 2))
     with pytest.raises(ValueError, match="build it with size='base'"):
-        networks.load_published(network, swin_t())
+        networks.load_published(network, swin_t)
 
 
+def test_the_published_weights_are_refused_by_a_network_of_other_heads():
+    network = tiny(features=96, heads=(2, 4, 8, 16))
+    with pytest.raises(ValueError, match=r"have heads \(3, 6, 12, 24\), not \(2, 4, 8, 16\)"):
+        d_former.has_published_heads(network)
+
+
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"features": 20, "heads": (3, 6, 12, 24)}, "3 heads do not divide the 20 features"),
         ({"depths": (2, 2)}, "need 4 entries"),
-        ({"strides": (2, 2, 2, 2)}, "one between each two"),
+        ({"strides": (2, 2, 2, 2)}, "strides need 3 entries"),
+        ({"heads": (0, 1, 2, 4)}, "heads must be a whole number above 0"),
+        ({"group": 0}, "group must be one whole number above 0, or three"),
+        ({"group": (3, 3)}, "group must be one whole number above 0, or three"),
+        ({"patch_embedding": 0}, "patch_embedding must be"),
+        ({"strides": (2, 0, 2)}, "strides must be"),
+        ({"drop_path": 1.0}, "drop_path must be at least 0 and below 1"),
+        ({"short_grid": "cut"}, "short_grid 'cut' is none of clip, whole"),
         ({"supervised": 4}, "must be 1 to 3"),
     ],
 )
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         tiny(**options)
-
-
-def test_an_unknown_treatment_of_short_grids_is_refused_with_the_choices():
-    with pytest.raises(ValueError, match=r"must be one of \('clip', 'whole'\)"):
-        d_former.check(8, (1,) * 4, (1,) * 4, (2,) * 3, 3, "cut")
 
 
 def test_small_patches_are_embedded_finely_and_their_grids_filled():

@@ -147,6 +147,7 @@ def test_dropped_paths_matter_in_training_only():
         assert torch.equal(network.eval()(image), network(image))
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -158,17 +159,19 @@ def test_dropped_paths_matter_in_training_only():
         ({"patch_embedding": (3, 4, 4)}, "must be powers of 2"),
         ({"features": 4, "heads": (1, 1, 1, 1), "patch_embedding": 8}, "multiple of 8"),
         ({"kernel": 2}, "kernel must be odd"),
-        ({"max_tokens": 0}, "max_tokens must be at least 1"),
+        ({"max_tokens": 0}, "max_tokens must be a whole number above 0"),
+        ({"coarse_drop_path": 1.0}, "coarse_drop_path must be at least 0 and below 1"),
+        ({"coarse_ratio": (2, 2)}, "coarse_ratio must be"),
+        ({"window": 0}, "window must be"),
+        ({"tif_attention": "all"}, "tif_attention 'all' is none of global, pooled_kv, window"),
+        ({"clipped_bias": "geometri"}, "clipped_bias 'geometri' is none of monai, geometric"),
+        ({"upsampling": "cubic"}, "upsampling 'cubic' is none of nearest, trilinear"),
+        ({"auxiliary_logits": "own"}, "auxiliary_logits 'own' is none of own_grid, rectified"),
     ],
 )
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         tiny(**options)
-
-
-def test_a_choice_that_does_not_exist_is_refused_with_those_that_do():
-    with pytest.raises(ValueError, match="'all' is none of global, pooled_kv, window"):
-        ds_transunet.check_choice("tif_attention", "all", ds_transunet.TifAttention)
 
 
 @pytest.mark.parametrize(
@@ -196,46 +199,7 @@ def test_options_suit_the_patch(patch, embedding, ratio, strides, window):
     }
 
 
-def swin_of_images(features, *, depths, heads, patch):
-    """Weights under the names and in the shapes of a Swin transformer that classifies images."""
-    f = features
-    shapes = {
-        "patch_embed.proj.weight": (f, 3, patch, patch),
-        "patch_embed.proj.bias": (f,),
-        "patch_embed.norm.weight": (f,),
-        "patch_embed.norm.bias": (f,),
-        "norm.weight": (8 * f,),
-        "norm.bias": (8 * f,),
-        "head.weight": (10, 8 * f),
-    }
-    for stage, (depth, count) in enumerate(zip(depths, heads, strict=True)):
-        n = f * 2**stage
-        for block in range(depth):
-            at = f"layers.{stage}.blocks.{block}"
-            shapes |= {
-                f"{at}.norm1.weight": (n,), f"{at}.norm1.bias": (n,),
-                f"{at}.attn.relative_position_bias_table": (169, count),
-                f"{at}.attn.relative_position_index": (49, 49),
-                f"{at}.attn.qkv.weight": (3 * n, n), f"{at}.attn.qkv.bias": (3 * n,),
-                f"{at}.attn.proj.weight": (n, n), f"{at}.attn.proj.bias": (n,),
-                f"{at}.norm2.weight": (n,), f"{at}.norm2.bias": (n,),
-                f"{at}.mlp.fc1.weight": (4 * n, n), f"{at}.mlp.fc1.bias": (4 * n,),
-                f"{at}.mlp.fc2.weight": (n, 4 * n), f"{at}.mlp.fc2.bias": (n,),
-            }  # fmt: skip
-            if block % 2:
-                shapes[f"{at}.attn_mask"] = (64, 49, 49)
-        if stage < 3:
-            at = f"layers.{stage}.downsample"
-            shapes |= {
-                f"{at}.norm.weight": (4 * n,),
-                f"{at}.norm.bias": (4 * n,),
-                f"{at}.reduction.weight": (2 * n, 4 * n),
-            }
-    torch.manual_seed(0)
-    return {name: torch.randn(shape) for name, shape in shapes.items()}
-
-
-def test_weights_of_classified_images_fill_the_fine_encoder():
+def test_weights_of_classified_images_fill_the_fine_encoder(swin_of_images):
     network = tiny(features=16, patch_embedding=4)
     state = swin_of_images(16, depths=(1, 2, 1, 1), heads=(1, 2, 4, 8), patch=4)
     before = {name: p.clone() for name, p in network.named_parameters()}
@@ -247,7 +211,7 @@ def test_weights_of_classified_images_fill_the_fine_encoder():
     assert torch.equal(ours.linear2.weight, theirs)
 
 
-def test_weights_of_classified_images_fill_the_coarse_encoder_but_for_its_patches():
+def test_weights_of_classified_images_fill_the_coarse_encoder_but_for_its_patches(swin_of_images):
     network = tiny(features=16, coarse_features=24, coarse_heads=(3, 6, 12, 24))
     state = swin_of_images(24, depths=(1, 1, 1, 1), heads=(3, 6, 12, 24), patch=4)
     report = networks.load_published(network, state)
@@ -257,6 +221,13 @@ def test_weights_of_classified_images_fill_the_coarse_encoder_but_for_its_patche
     assert not [name for name in report.matched if ".norms." in name]
     unused = {name.partition(".")[0] for name in report.unexpected}
     assert unused <= {"norm", "head", "patch_embed", "layers"}
+
+
+def test_weights_of_classified_images_with_other_heads_are_refused(swin_of_images):
+    network = tiny(features=16, patch_embedding=4)
+    state = swin_of_images(16, depths=(1, 2, 1, 1), heads=(2, 4, 8, 16), patch=4)
+    with pytest.raises(ValueError, match=r"of 2 heads at fine\.layers\.0"):
+        networks.load_published(network, state)
 
 
 def test_unknown_names_are_no_use():

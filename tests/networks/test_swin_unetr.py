@@ -225,11 +225,18 @@ def test_training_follows_inference_mode():
     network(image).sum().backward()
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"features": 20}, "3 heads do not divide the 20 features of stage 1"),
         ({"depths": (2, 2)}, "need 4 entries"),
+        ({"heads": (0, 1, 2, 4)}, "heads must be a whole number above 0"),
+        ({"window": (7, 7)}, "window must be one whole number above 0, or three"),
+        ({"drop_path": 1.0}, "drop_path must be at least 0 and below 1"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and below 1"),
+        ({"merging": "merging"}, "merging 'merging' is none of monai, monai_v2, legacy"),
+        ({"clipped_bias": "geometri"}, "clipped_bias 'geometri' is none of monai, geometric"),
         ({"merging": "legacy", "strides": (2, 2, 2, (1, 2, 2))}, "needs stride"),
     ],
 )
@@ -246,3 +253,22 @@ def test_windows_fill_the_grid_of_the_patch():
 def test_of_windows_that_fill_equally_well_the_largest_is_taken():
     # 96 voxels are 48 tokens: 7 x 7 = 49, 8 x 6 = 48, 10 x 5 = 50; 70 are 35 = 5 x 7 = 7 x 5
     assert swin_unetr.fitted((96, 70, 84)) == {"window": (6, 7, 7)}
+
+
+@pytest.mark.parametrize("merging", ["monai", "monai_v2"])
+def test_one_slice_is_answered_as_monais_network_of_images_answers(merging):
+    theirs = monai_swin_unetr(in_channels=1, out_channels=2, feature_size=12, spatial_dims=2)
+    ours = SwinUNETR(
+        in_channels=1,
+        out_channels=2,
+        features=12,
+        window=(1, 7, 7),
+        patch_embedding=(1, 2, 2),
+        strides=((1, 2, 2),) * 4,
+        merging=merging,
+    )
+    report = networks.load_published(ours, theirs.state_dict())
+    assert (report.missing, report.unexpected) == ((), ())
+    image = torch.randn(1, 1, 64, 96)
+    with torch.no_grad():  # a third of each kernel is left of one slice, and normalised away
+        assert relative(ours(image[:, :, None])[:, :, 0], theirs(image)) < 1e-2

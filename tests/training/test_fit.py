@@ -23,6 +23,7 @@ class Listener:
         self.stop_after = stop_after
         self.reports = []
         self.stages = []
+        self.inits = []
 
     def on_case(self, stage, total):
         self.stages.append((stage, total))
@@ -34,7 +35,7 @@ class Listener:
         self.plan, self.split = plan, split
 
     def on_init(self, report):
-        self.init = report
+        self.inits.append(report)
 
     def on_interrupt(self):
         self.interrupted = True
@@ -268,9 +269,9 @@ def test_wrong_data_are_refused_before_training(make_request, tmp_path, folder):
 @pytest.mark.slow
 def test_a_run_can_begin_with_the_weights_of_another(whole_run, make_request, folder):
     listener = Listener()
-    request = replace(make_request(epochs=1), init=str(whole_run[0].path))
+    request = replace(make_request(epochs=1), init=(str(whole_run[0].path),))
     fit(request, folder, listener)
-    assert listener.init.missing == ()
+    assert [report.missing for report in listener.inits] == [()]
     # two steps at the start of the warm-up leave the weights close to those they began with
     begun, given = _weights(folder), _weights(whole_run[0])
     apart = max(float((begun[name] - given[name]).abs().max()) for name in given)
@@ -278,9 +279,56 @@ def test_a_run_can_begin_with_the_weights_of_another(whole_run, make_request, fo
 
 
 def test_weights_that_are_not_there_are_missed_before_the_data_are_read(make_request, folder):
-    request = replace(make_request(data="/nowhere"), init="/no/weights.pt")
+    request = replace(make_request(data="/nowhere"), init=("/no/weights.pt",))
     with pytest.raises(UsageError, match="weights"):
         fit(request, folder, Listener())
+
+
+class PreparedError(Exception):
+    """Cases would be prepared now."""
+
+
+class Hasty(Listener):
+    """Stops before the cases are prepared."""
+
+    def on_plan(self, plan, split):
+        super().on_plan(plan, split)
+        raise PreparedError
+
+
+def test_weights_that_do_not_fit_are_refused_before_cases_are_prepared(
+    make_request, folder, tmp_path
+):
+    torch.save({"a.weight": torch.ones(2)}, tmp_path / "other.pt")
+    request = replace(make_request(epochs=1), init=(str(tmp_path / "other.pt"),))
+    with pytest.raises(UsageError, match="do not fit"):
+        fit(request, folder, Hasty())
+
+
+def test_two_encoders_begin_with_two_files(make_request, folder, tmp_path):
+    options = {"size": "tiny", "features": 16, "window": 7}
+    whole = networks.build("ds_transunet", in_channels=2, out_channels=3, **options).state_dict()
+    files = []
+    for part, kept in (("fine", ("patch_embed.", "layers.")), ("coarse", ("layers.",))):
+        state = {
+            name.removeprefix(f"{part}."): w for name, w in whole.items() if f"{part}." in name
+        }
+        state = {name: weight for name, weight in state.items() if name.startswith(kept)}
+        files.append(str(tmp_path / f"{part}.pt"))
+        torch.save({"model": state}, files[-1])
+    listener = Hasty()
+    settings = (f"network.options={json.dumps(options)}", "patch=[16,24,16]")
+    request = make_request(epochs=1)
+    with pytest.raises(PreparedError):
+        fit(
+            replace(request, network="ds_transunet", settings=settings, init=tuple(files)),
+            folder,
+            listener,
+        )
+    assert ["fine" in report.what for report in listener.inits] == [True, False]
+    assert [report.missing for report in listener.inits] == [(), ()]
+    assert all(name.startswith("coarse.") for name in listener.inits[1].matched)
+    assert listener.plan.network.options == options  # as made, and not as suits the patch
 
 
 @pytest.mark.slow

@@ -70,6 +70,22 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path, name):
         read(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    "beginning", [b"hello", b"(", b"}", b"0", b"{", b"<html>", b"\x80\x02", b"PK\x03\x04", b""]
+)
+def test_whatever_a_file_begins_with_the_reason_is_ours(tmp_path, beginning):
+    (tmp_path / "some.pt").write_bytes(beginning + b" text, version https://git-lfs\n")
+    with pytest.raises(UsageError, match=r"some\.pt: holds no weights.*not written by torch"):
+        read(tmp_path / "some.pt")
+
+
+@pytest.mark.parametrize("content", [[1, 2], 5, {"epoch": 3}, {1: torch.ones(2)}, {}])
+def test_a_checkpoint_without_weights_by_name_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(UsageError, match="no weights that can be read"):
+        read(tmp_path / "other.pt")
+
+
 def test_a_file_that_would_run_code_is_refused(tmp_path):
     class Harmful:
         def __reduce__(self):
@@ -77,8 +93,9 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
 
     (tmp_path / "victim").mkdir()
     torch.save({"state_dict": Harmful()}, tmp_path / "harm.pt")
-    with pytest.raises(UsageError, match="no weights that can be read"):
+    with pytest.raises(UsageError, match="no weights that can be read") as refused:
         read(tmp_path / "harm.pt")
+    assert "weights_only" not in str(refused.value)
     assert (tmp_path / "victim").is_dir()
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from medseg import networks
 from medseg.data.patches import Batch
 from medseg.errors import UsageError
 from medseg.recipe import Training
@@ -35,6 +36,24 @@ def test_scales_and_biases_are_not_decayed(hippocampus_task, plan):
     groups = _module(hippocampus_task, plan).configure_optimizers().param_groups
     assert [group["weight_decay"] for group in groups] == [0.5, 0.0]
     assert [len(group["params"]) for group in groups] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("network", "excepted"),
+    [
+        ("swin_umamba", {"dt_projs_bias", "A_logs", "Ds"}),
+        ("swin_unetr", {"relative_position_bias_table"}),
+    ],
+)
+def test_constants_of_more_than_one_axis_are_not_decayed(phantom_task, plan, network, excepted):
+    built = networks.build(network, in_channels=2, out_channels=3, size="tiny")
+    decayed, spared = _module(phantom_task, plan, built).configure_optimizers().param_groups
+    names = {id(weight): name.rpartition(".")[2] for name, weight in built.named_parameters()}
+    kinds = {names[id(weight)] for weight in spared["params"]}
+    assert kinds == excepted | {"weight", "bias"}
+    assert not (excepted | {"bias"}) & {names[id(weight)] for weight in decayed["params"]}
+    assert len(decayed["params"]) + len(spared["params"]) == len(list(built.parameters()))
+    assert all(w.ndim == 1 for w in spared["params"] if names[id(w)] == "weight")
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(hippocampus_task, plan):
@@ -91,3 +110,9 @@ def test_the_recipe_may_ask_for_nesterov(hippocampus_task, make_plan):
     first = optimizer.param_groups[0]
     assert (first["nesterov"], first["momentum"], first["lr"]) == (True, 0.9, 0.02)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [3e-5, 0.0]
+
+
+def test_the_recipe_may_ask_for_plain_momentum(hippocampus_task, make_plan):
+    settings = Training(optimizer="sgd", momentum=0.9, nesterov=False)
+    optimizer = _module(hippocampus_task, make_plan(training=settings)).configure_optimizers()
+    assert optimizer.param_groups[0]["nesterov"] is False

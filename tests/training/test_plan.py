@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from medseg import networks
 from medseg import recipe as recipes
 from medseg.errors import UsageError
 from medseg.recipe import NetworkChoice
@@ -105,14 +106,66 @@ def test_an_unknown_option_is_refused(hippocampus_task):
         planning.build_network(choice, hippocampus_task)
 
 
-def test_what_a_network_keeps_is_counted_once_and_without_weights():
-    class Square(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = nn.Parameter(torch.ones(1))
+@pytest.mark.parametrize("size", ["published", "published_light", "tiny"])
+def test_a_size_that_is_as_made_is_built_as_made(data, hippocampus_task, size):
+    settings = ("patch=[40,56,32]", "network.name=swin_umamba", f"network.options.size={size}")
+    plan = planning.resolve(recipes.read("default", settings), hippocampus_task, data, CPU, cases=9)
+    assert plan.network.options == {"size": size}
 
-        def forward(self, image):
-            return (image * self.scale) ** 2
 
-    # kept per voxel: image (for the gradient of scale) and image * scale (for the square's)
-    assert planning.bytes_per_voxel(Square(), channels=1) == pytest.approx(8.0, rel=1e-3)
+def test_public_weights_leave_the_options_of_a_size_alone(data, hippocampus_task):
+    recipe = recipes.read("default", ("patch=[40,56,32]",))
+    plan = planning.resolve(recipe, hippocampus_task, data, CPU, cases=9, pretrained=True)
+    assert plan.network.options == {"size": "small"}
+    plan = planning.resolve(recipe, hippocampus_task, data, CPU, cases=9)
+    assert plan.network.options == {"size": "small", "window": (5, 7, 6)}
+
+
+class Square(nn.Module):
+    """Keeps two numbers per voxel; with a coarser scale three."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, image):
+        return (image * self.scale) ** 2
+
+    def deep_supervision(self, image):
+        return [self(image), (image + 1).exp()]
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize(("deep", "numbers"), [(False, 2), (True, 3)])
+def test_what_a_network_keeps_is_counted_once_and_without_weights(device, deep, numbers):
+    network = Square().to(device)
+    image = torch.zeros(1, 1, 4, 5, 6, device=device, requires_grad=True)
+    # of each voxel: the image (for the scale) and image * scale (for the square); the exponential
+    assert planning.kept_bytes(network, image, deep=deep) == numbers * 4 * 120
+
+
+def test_memory_is_counted_of_the_network_that_will_be_trained(data, hippocampus_task, monkeypatch):
+    seen = []
+
+    def counted(network, image, *, deep):
+        windows = network.swinViT.layers1[0].blocks[0].attn.window
+        seen.append((tuple(image.shape[2:]), windows, deep))
+        return 8 * image[0, 0].numel()
+
+    monkeypatch.setattr(planning, "kept_bytes", counted)
+    monkeypatch.setattr(planning, "_memory_bytes", lambda _: 2 * 2 * 8 * 40 * 48 * 32 + 1.0)
+    settings = ("network.options.size=small",)
+    plan = planning.resolve(recipes.read("default", settings), hippocampus_task, data, CPU, cases=9)
+    assert (plan.patch, plan.batch) == ((40, 48, 32), 2)
+    assert seen == [((40, 56, 32), (5, 7, 6), True), ((40, 48, 32), (5, 6, 6), True)]
+
+
+@pytest.mark.parametrize("name", ["swin_unetr", "ds_transunet", "res_enc_unet"])
+def test_counting_without_values_is_close_to_what_a_cpu_keeps(name):
+    counted = []
+    for device in ("meta", "cpu"):
+        with torch.device(device):
+            network = networks.build(name, in_channels=1, out_channels=2, size="tiny")
+            image = torch.zeros(1, 1, 32, 32, 32)
+        counted.append(planning.kept_bytes(network, image, deep=True))
+    assert counted[0] == pytest.approx(counted[1], rel=0.5)

@@ -45,3 +45,12 @@ def test_softmax_outputs_are_left_alone(cases, hippocampus_task, network):
     before = networks.head_bias(network).clone()
     begin_at_frequency(network, hippocampus_task, cases)
     assert torch.equal(networks.head_bias(network), before)
+
+
+def test_a_head_without_a_bias_is_left_alone(cases, phantom_task):
+    network = networks.build(
+        "d_former", in_channels=2, out_channels=3, size="tiny", head_bias=False
+    )
+    before = {name: weight.clone() for name, weight in network.state_dict().items()}
+    begin_at_frequency(network, phantom_task, cases)
+    assert all(torch.equal(before[name], now) for name, now in network.state_dict().items())

@@ -32,6 +32,7 @@ def request_():
         max_seconds=60.0,
         device="cpu",
         settings=("training.seed=3",),
+        init=("/fine.pt", "/coarse.pt"),
     )
 
 
@@ -43,6 +44,21 @@ def folder(tmp_path):
 def test_what_was_asked_for_is_read_back(folder, request_, phantom_task):
     start(folder, request_, phantom_task)
     assert read_request(folder) == request_
+
+
+@pytest.mark.parametrize(
+    ("noted", "expected"), [(None, ()), ("/one.pt", ("/one.pt",)), (["/a", "/b"], ("/a", "/b"))]
+)
+def test_weights_to_begin_with_are_read_as_older_versions_noted_them(
+    folder, request_, phantom_task, noted, expected
+):
+    start(folder, request_, phantom_task)
+    document = json.loads(folder.request.read_text())
+    folder.request.write_text(json.dumps({**document, "init": noted}))
+    assert read_request(folder).init == expected
+    del document["init"]
+    folder.request.write_text(json.dumps(document))
+    assert read_request(folder).init == ()
 
 
 def test_versions_are_noted(folder, request_, phantom_task):

@@ -5,27 +5,39 @@
 
 Source: Gu & Dao 2023, Mamba, section 3.2, https://arxiv.org/abs/2312.00752
 
-A module or package here is a backend, found by its name. It defines `obstacle(u)` and `scan`, which
-is differentiable in every tensor and computes in float32 or better whatever it is given.
+A module or package here is a backend, found by its name. It defines `obstacle(given)` and `scan`,
+which is differentiable in every tensor and computes in float32 or better whatever it is given.
 """
 
+import functools
+import importlib
 import sys
-from typing import Protocol, cast, runtime_checkable
+from collections.abc import Sequence
+from typing import Any, NoReturn, Protocol, cast, runtime_checkable
 
+import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from medseg import registry
 
-PREFERENCE = ("mamba_ssm", "triton", "cpu", "reference")
-"""What `auto` tries, in this order; the last can always."""
+PREFERENCE = {
+    "cuda": ("mamba_ssm", "triton", "reference"),
+    "cpu": ("cpu", "reference"),
+    "meta": ("cpu", "reference"),  # of meta tensors, only shapes are asked
+}
+"""What `auto` tries on a device, in this order; on any other it takes the reference."""
+
+Given = Sequence[Tensor]
+"""u, delta, A, B and C, then D and delta_bias if there are such."""
 
 
 @runtime_checkable
 class Backend(Protocol):
     """What a backend's module offers."""
 
-    def obstacle(self, u: Tensor) -> str | None:
-        """Say why tensors like `u` cannot be scanned here and what to do; None if they can."""
+    def obstacle(self, given: Given) -> str | None:
+        """Say why these cannot be scanned here and what to do; None if they can."""
 
     def scan(
         self,
@@ -66,7 +78,8 @@ def selective_scan(
         D: Weight of the input beside the states, (channels,).
         delta_bias: Added to `delta`, (channels,).
         delta_softplus: Whether the step is softplus of `delta`, the identity above 20, or `delta`.
-        backend: A name, or `auto` for the first of `PREFERENCE` that can.
+        backend: A name, or `auto` for the first of `PREFERENCE` that can: derivatives in forward
+            mode and float64 are for the reference alone.
 
     Returns:
         (batch, channels, length), of the type of `u`.
@@ -74,10 +87,12 @@ def selective_scan(
     Raises:
         ValueError: The shapes or devices do not fit, there is no such backend, or it cannot scan
             these tensors; the message says what to do.
+        NotImplementedError: Second derivatives are asked of another backend than the reference.
     """
     _check_shapes(u, delta, A, B, C, D, delta_bias)
     _check_kinds(u, delta, A, B, C, D, delta_bias)
-    chosen = _first(u) if backend == "auto" else _named(backend, u)
+    given = [t for t in (u, delta, A, B, C, D, delta_bias) if t is not None]
+    chosen = _first(given) if backend == "auto" else _named(backend, given)
     return chosen.scan(u, delta, A, B, C, D, delta_bias, delta_softplus=delta_softplus)
 
 
@@ -92,18 +107,58 @@ def load(name: str) -> Backend:
     Raises:
         ValueError: There is no such backend; the message lists those there are.
     """
-    return cast(Backend, registry.load(sys.modules[__name__], name))
+    return cast(Backend, sys.modules[_module(name)])
 
 
-def _first(u: Tensor) -> Backend:
-    """Return the preferred backend among those that can scan tensors like `u`."""
-    return next(b for b in map(load, PREFERENCE) if b.obstacle(u) is None)
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # no import is traced
+def _module(name: str) -> str:
+    """Import a backend and return the name of its module."""
+    return registry.load(sys.modules[__name__], name).__name__
 
 
-def _named(name: str, u: Tensor) -> Backend:
-    """Return the backend called `name`, if it can scan tensors like `u`."""
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def import_error(module: str) -> str | None:
+    """Import a module, once in a process, and return what went wrong; None if nothing did."""
+    return _import_error(module)
+
+
+@functools.cache
+def _import_error(module: str) -> str | None:
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # what was built for another machine raises anything
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def refusal(given: Given) -> str | None:
+    """Say why a backend in float32 that has gradients alone cannot scan these; None if it can."""
+    if any(t.dtype == torch.float64 for t in given):
+        return "it computes in float32, and float64 was given; use backend='reference'"
+    duals = [forward_ad.unpack_dual(t) for t in given]  # type: ignore[no-untyped-call]
+    if any(dual.tangent is not None for dual in duals):
+        return "it has no derivatives in forward mode; use backend='reference'"
+    return None
+
+
+def refuse_second_derivatives(*_: Any) -> NoReturn:
+    """Stand where the gradient of a gradient would be computed."""
+    raise NotImplementedError("this scan has no second derivatives; use backend='reference'")
+
+
+def _first(given: Given) -> Backend:
+    """Return the preferred backend among those that can scan these tensors."""
+    for name in PREFERENCE.get(given[0].device.type, ()):
+        backend = load(name)
+        if backend.obstacle(given) is None:
+            return backend
+    return load("reference")
+
+
+def _named(name: str, given: Given) -> Backend:
+    """Return the backend called `name`, if it can scan these tensors."""
     backend = load(name)
-    obstacle = backend.obstacle(u)
+    obstacle = backend.obstacle(given)
     if obstacle is not None:
         raise ValueError(f"backend {name!r} cannot be used: {obstacle}")
     return backend

@@ -5,12 +5,13 @@ Source: Gu & Dao 2023, Mamba, https://arxiv.org/abs/2312.00752
 
 import functools
 import importlib
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from medseg.blocks.selective_scan import Given, import_error, refusal
 
 Sequences = Float[Tensor, "batch channels length"]
 Shared = Float[Tensor, "batch groups states length"]
@@ -19,21 +20,24 @@ PerChannel = Float[Tensor, " channels"]
 MOST_STATES = 256
 """Their kernel takes no more."""
 
+INTERFACE = "mamba_ssm.ops.selective_scan_interface"
+
 INSTALL = (
-    "mamba_ssm is missing, or was built without its kernel; run "
-    "`MAMBA_KEEP_CUDA_BUILD=TRUE pip install mamba-ssm --no-build-isolation`"
+    "run `MAMBA_KEEP_CUDA_BUILD=TRUE pip install --force-reinstall mamba-ssm --no-build-isolation`"
 )
 
 
-def obstacle(u: Tensor) -> str | None:
-    """Refuse other devices than CUDA, float64, and a Python without the kernel."""
+def obstacle(given: Given) -> str | None:
+    """Refuse what is not on CUDA, float64, many states, and a Python without the kernel."""
+    u, states = given[0], given[2].shape[1]
     if u.device.type != "cuda":
         return f"it runs on CUDA, and the tensors are on {u.device}; move them"
-    if u.dtype == torch.float64:
-        return "it computes in float32, and float64 was given; use backend='reference'"
-    if find_spec("mamba_ssm") is None or find_spec("selective_scan_cuda") is None:
-        return INSTALL
-    return None
+    error = import_error("selective_scan_cuda") or import_error(INTERFACE)
+    if error is not None:
+        return f"its package is missing or broken ({error}); {INSTALL}"
+    if states > MOST_STATES:
+        return f"it takes {MOST_STATES} states, not {states}; use backend='triton'"
+    return refusal(given)
 
 
 def scan(
@@ -50,15 +54,8 @@ def scan(
     """Hand over to their kernel.
 
     It wants the four sequences in one type, the widest of theirs here, and float32 for the rest.
-
-    Raises:
-        ValueError: There are more than 256 states.
     """
-    if A.shape[1] > MOST_STATES:
-        raise ValueError(
-            f"mamba_ssm takes {MOST_STATES} states, not {A.shape[1]}; use backend='triton'"
-        )
-    interface = importlib.import_module("mamba_ssm.ops.selective_scan_interface")
+    interface = importlib.import_module(INTERFACE)
     sequences = (u, delta, B, C)
     widest = functools.reduce(torch.promote_types, (t.dtype for t in sequences))
     u_, delta_, B_, C_ = (t.to(widest).contiguous() for t in sequences)

@@ -10,12 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from medseg.blocks.selective_scan import Given
+
 Sequences = Float[Tensor, "batch channels length"]
 Shared = Float[Tensor, "batch groups states length"]
 PerChannel = Float[Tensor, " channels"]
 
 
-def obstacle(u: Tensor) -> str | None:  # noqa: ARG001  the same question for every backend
+def obstacle(given: Given) -> str | None:  # noqa: ARG001  the same question for every backend
     """Refuse nothing."""
     return None
 

@@ -2,8 +2,9 @@
 
 Source: Gu & Dao 2023, Mamba, section 3.3.2, https://arxiv.org/abs/2312.00752
 Differs from the reference code: which runs on CUDA alone. Here the channels are computed side by
-side and time runs in a loop; numba compiles it when it is first called, which takes some seconds,
-and keeps the result. The backward pass computes the states again, chunk by chunk.
+side and time runs in a loop; numba compiles it when it is first called, which takes one core seven
+seconds, and three more for the gradients, and keeps the result. The backward pass computes the
+states again, chunk by chunk.
 
 Gradients of one call are the same in every run with as many threads: what threads share is added
 up in one order. Computation is in float32.
@@ -12,7 +13,6 @@ up in one order. Computation is in float32.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +20,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from medseg.blocks.selective_scan import (
+    Given,
+    import_error,
+    refusal,
+    refuse_second_derivatives,
+)
 from medseg.blocks.selective_scan.cpu import threads
 
 Sequences = Float[Tensor, "batch channels length"]
@@ -27,15 +33,15 @@ Shared = Float[Tensor, "batch groups states length"]
 PerChannel = Float[Tensor, " channels"]
 
 
-def obstacle(u: Tensor) -> str | None:
+def obstacle(given: Given) -> str | None:
     """Refuse other devices than the processor, float64, and a Python without numba."""
-    if u.device.type not in ("cpu", "meta"):  # of meta tensors, only shapes are asked
-        return f"it runs on the processor, and the tensors are on {u.device}; move them"
-    if u.dtype == torch.float64:
-        return "it computes in float32, and float64 was given; use backend='reference'"
-    if find_spec("numba") is None and not u.is_meta:
-        return "numba is missing; run `pip install numba`"
-    return None
+    device = given[0].device
+    if device.type not in ("cpu", "meta"):
+        return f"it runs on the processor, and the tensors are on {device}; move them"
+    error = import_error("medseg.blocks.selective_scan.cpu.kernels")
+    if error is not None:
+        return f"numba is of no use ({error}); if broken, `pip install --force-reinstall numba`"
+    return refusal(given)
 
 
 def scan(
@@ -53,7 +59,8 @@ def scan(
     D, delta_bias = (u.new_zeros(u.shape[1]) if t is None else t for t in (D, delta_bias))
     given = [u, delta, A, B.mT, C.mT, D, delta_bias]  # B and C of one step lie side by side
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in given)
-    y, _ = _scan(*(t.float().contiguous() for t in given), delta_softplus, keep)
+    # Transposed once here, not once in either pass.
+    y, _ = _scan(*_dense(*(t.float() for t in given)), delta_softplus, keep)
     return y.to(u.dtype)
 
 
@@ -74,9 +81,28 @@ def _scan(
     keep: bool,  # noqa: FBT001
 ) -> tuple[Tensor, Tensor]:
     """Return y and, if they are to be kept, the states where chunks begin."""
+    u, delta, A, B, C, D, delta_bias = _dense(u, delta, A, B, C, D, delta_bias)
+    y, boundaries = _outputs(u, A, B, keep=keep)
+    _fill(y, boundaries, u, delta, A, B, C, D, delta_bias, curved=curved)
+    return y, boundaries
+
+
+def _fill(
+    y: Tensor,
+    boundaries: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor,
+    *,
+    curved: bool,
+) -> None:
+    """Compute y and, unless there is no place for any, the states where chunks begin."""
     from medseg.blocks.selective_scan.cpu import kernels
 
-    y, boundaries = torch.empty_like(u), u.new_empty(_shape_of_boundaries(u, A, B, keep))
     jobs: list[Callable[[], object]] = []
     for piece in _pieces(u, B):
         here, both = piece.sample, (piece.sample, piece.group)
@@ -84,7 +110,6 @@ def _scan(
         given = _arrays(u[here], delta[here], A, B[both], C[both], D, delta_bias)
         jobs.append(partial(kernels.forward, *written, *given, *piece.channels, curved))
     threads.run(jobs, torch.get_num_threads())
-    return y, boundaries
 
 
 OPERATOR = torch.ops.medseg.selective_scan
@@ -94,7 +119,12 @@ OPERATOR = torch.ops.medseg.selective_scan
 @_scan.register_fake
 def _(u: Tensor, _delta: Tensor, A: Tensor, B: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
     """Give the shapes alone."""
-    return torch.empty_like(u), u.new_empty(_shape_of_boundaries(u, A, B, others[-1]))
+    return _outputs(u, A, B, keep=others[-1])
+
+
+def _outputs(u: Tensor, A: Tensor, B: Tensor, *, keep: bool) -> tuple[Tensor, Tensor]:
+    """Make place for y and the states where chunks begin."""
+    return u.new_empty(u.shape), u.new_empty(_shape_of_boundaries(u, A, B, keep=keep))
 
 
 @torch.library.custom_op("medseg::selective_scan_backward", mutates_args=(), device_types="cpu")
@@ -113,11 +143,16 @@ def _scan_back(
     """Return the gradients of the seven tensors that were scanned."""
     from medseg.blocks.selective_scan.cpu import kernels
 
+    u, delta, A, B, C, D, delta_bias = _dense(u, delta, A, B, C, D, delta_bias)
     of_u, of_delta = torch.empty_like(u), torch.empty_like(delta)
     # One row for each sample: what samples share is added up below, in one order.
     of_A, of_D, of_bias = (t.new_empty((len(u), *t.shape)) for t in (A, D, delta_bias))
     of_B, of_C = torch.zeros_like(B), torch.zeros_like(C)
-    of_y = of_y.contiguous()
+    of_y, boundaries = _dense(of_y, boundaries)
+    needed = _shape_of_boundaries(u, A, B, keep=True)
+    if boundaries.shape != needed:  # what was exported without gradients is given some after all
+        boundaries = u.new_empty(needed)
+        _fill(torch.empty_like(u), boundaries, u, delta, A, B, C, D, delta_bias, curved=curved)
     jobs: list[Callable[[], object]] = []
     late: list[tuple[Tensor, Tensor]] = []
     for piece in _pieces(u, B):
@@ -142,22 +177,24 @@ def _scan_back(
 @_scan_back.register_fake
 def _(_of_y: Tensor, _boundaries: Tensor, *given: Any) -> Seven:
     """Give the shapes alone."""
-    u, delta, A, B, C, D, bias = (torch.empty_like(t) for t in given[:7])
+    u, delta, A, B, C, D, bias = (t.new_empty(t.shape) for t in given[:7])
     return u, delta, A, B, C, D, bias
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     """Keep what `_scan_back` takes."""
     *tensors, ctx.curved, _ = inputs
+    ctx.set_materialize_grads(False)  # of the boundaries there is none
     ctx.save_for_backward(output[1], *tensors)
 
 
-def _gradients(ctx: Any, of_y: Tensor, _of_boundaries: Tensor) -> tuple[Tensor | None, ...]:
+def _gradients(ctx: Any, of_y: Tensor, _of_boundaries: Tensor | None) -> tuple[Tensor | None, ...]:
     """Give each argument of `_scan` its gradient; the two switches have none."""
     return (*_scan_back(of_y, *ctx.saved_tensors, ctx.curved), None, None)
 
 
 _scan.register_autograd(_gradients, setup_context=_keep)
+_scan_back.register_autograd(refuse_second_derivatives)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +226,7 @@ def _pieces(u: Tensor, B: Tensor) -> list[_Piece]:
     return pieces
 
 
-def _shape_of_boundaries(u: Tensor, A: Tensor, B: Tensor, keep: bool) -> Shape:  # noqa: FBT001
+def _shape_of_boundaries(u: Tensor, A: Tensor, B: Tensor, *, keep: bool) -> Shape:
     """Say how many states are kept, by sample, group, tile and chunk."""
     from medseg.blocks.selective_scan.cpu.kernels import STEPS
     from medseg.blocks.selective_scan.cpu.lanes import WIDTH
@@ -197,6 +234,11 @@ def _shape_of_boundaries(u: Tensor, A: Tensor, B: Tensor, keep: bool) -> Shape: 
     (batch, channels, length), groups = u.shape, B.shape[1]
     tiles = -(-(channels // groups) // WIDTH)
     return batch, groups, tiles, -(-length // STEPS) if keep else 0, A.shape[1], WIDTH
+
+
+def _dense(*tensors: Tensor) -> list[Tensor]:
+    """Lay tensors out as the compiled loops take them."""
+    return [t.contiguous() for t in tensors]
 
 
 def _arrays(*tensors: Tensor) -> tuple[Any, ...]:

@@ -5,12 +5,16 @@ the nearest caches. Within a chunk the channels are the innermost axis, so that 
 state of several channels, and no sum runs across a register but for the gradients of B and C.
 """
 
-import functools
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, no_type_check
 
+import llvmlite
 import numba
 import numpy as np
+from numba.core.caching import FunctionCache
 
 from medseg.blocks.selective_scan.cpu.lanes import (
     LN_2,
@@ -23,6 +27,9 @@ from medseg.blocks.selective_scan.cpu.lanes import (
     store,
     total,
 )
+
+if numba.config.DISABLE_JIT:
+    raise ImportError("NUMBA_DISABLE_JIT is set, so that nothing is compiled; unset it")
 
 STEPS = 64
 """Steps of a chunk; the states are kept where chunks begin."""
@@ -42,13 +49,41 @@ WEIGHT, SHIFT = range(2)
 ZERO, ONE, LN2 = np.float32(0), np.float32(1), np.float32(LN_2)
 
 
+def fingerprint(*texts: bytes) -> str:
+    """Return what tells the compiled code of these sources from that of others."""
+    versions = f"numba {numba.__version__}, llvmlite {llvmlite.__version__}"
+    return hashlib.sha256(b"\0".join([versions.encode(), *texts])).hexdigest()
+
+
+SOURCES = fingerprint(*(p.read_bytes() for p in sorted(Path(__file__).parent.glob("*.py"))))
+"""Of all files here: numba itself watches this one alone, and `lanes.py` is compiled into it."""
+
+
+class Kept(FunctionCache):  # type: ignore[misc]  # numba's types are seen where it is installed
+    """Compiled code on disk, until a source or the compiler changes.
+
+    A disk that is full or cannot be written to costs the next run its time, and nothing else.
+    """
+
+    def _index_key(self, *arguments: Any) -> tuple[Any, ...]:
+        """Add the sources to what numba finds compiled code by."""
+        return (*super()._index_key(*arguments), SOURCES)
+
+    @contextmanager
+    def _guard_against_spurious_io_errors(self) -> Iterator[None]:
+        """Go on without what cannot be read, and keep nothing that cannot be written."""
+        try:
+            yield
+        except OSError:
+            self.disable()
+
+
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a function when it is first called; keep it on disk if there is a place for it."""
-    jit = functools.partial(numba.njit, error_model="numpy", nogil=True)
-    try:
-        return jit(cache=True)(function)
-    except RuntimeError:  # neither the package's folder nor the user's can be written to
-        return jit()(function)
+    dispatcher = numba.njit(error_model="numpy", nogil=True)(function)
+    with suppress(RuntimeError):  # neither the package's folder nor the user's can be written to
+        dispatcher._cache = Kept(function)  # noqa: SLF001  as njit(cache=True), which has its own
+    return dispatcher
 
 
 @compiled

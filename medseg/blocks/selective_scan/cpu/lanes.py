@@ -3,9 +3,6 @@
 LLVM cuts the sixteen into the registers there are: one with AVX-512, two with AVX2, four
 with NEON. Loops over sixteen numbers are not left to its own vectoriser, which gives up if it
 cannot prove that two arrays do not overlap, or unrolls first.
-
-numba keeps compiled code until the file of the outermost function changes: save `kernels.py` too
-after a change here.
 """
 
 import operator
@@ -164,7 +161,10 @@ def _indices(start, count):
 @intrinsic
 @no_type_check
 def exp2(_typing, exponent):
-    """Raise 2 to a power, to 1e-7 of the result, without a branch; below 2^-126 it is 0."""
+    """Raise 2 to a power, to 1e-7 of the result, without a branch.
+
+    Below 2^-126 it is 0 or nearly so, and from 2^127.5 on infinite.
+    """
 
     def generate(_context, builder, _signature, arguments):
         return _exp2(builder, arguments[0])
@@ -177,7 +177,10 @@ def _exp2(builder, x):
     """Split x into an integer, which becomes the exponent of the result, and a rest."""
     x = _limit(builder, "<", x, -127.0)
     x = _limit(builder, ">", x, 128.0)
-    biased = builder.fptosi(builder.fadd(x, _constant(127.5)), INTEGERS)
+    # Where x is NaN, the integer is any and the rest NaN; to convert NaN itself is undefined.
+    lowest = _constant(-127.0)
+    number = builder.select(builder.fcmp_ordered(">", x, lowest), x, lowest)
+    biased = builder.fptosi(builder.fadd(number, _constant(127.5)), INTEGERS)
     whole = builder.sitofp(builder.sub(biased, INTEGERS([127] * WIDTH)), VECTOR)
     rest = builder.fsub(x, whole)
     scale = builder.bitcast(builder.shl(biased, INTEGERS([23] * WIDTH)), VECTOR)

@@ -9,12 +9,19 @@ chunk, the third computes the output. The backward pass does the same in reverse
 Gradients are the same in every run. Computation is in float32.
 """
 
-from importlib.util import find_spec
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from medseg.blocks.selective_scan import (
+    Given,
+    import_error,
+    refusal,
+    refuse_second_derivatives,
+)
 
 Sequences = Float[Tensor, "batch channels length"]
 Shared = Float[Tensor, "batch groups states length"]
@@ -29,19 +36,23 @@ BLOCK = 8
 """Channels that a program scans side by side; they share what it reads of B and C."""
 CHUNKS_AT_ONCE = 128
 """Chunks through which states are carried at once."""
+MOST_PROGRAMS = 65535
+"""Programs along the second and the third axis of CUDA's grid."""
 PROGRAMS = 1024
 """Programs that fill a GPU; the backward pass makes no more by splitting groups of channels."""
 
 
-def obstacle(u: Tensor) -> str | None:
-    """Refuse other devices than CUDA, float64, and a Python without Triton."""
-    if find_spec("triton") is None:
-        return "triton is missing; run `pip install triton` on Linux"
+def obstacle(given: Given) -> str | None:
+    """Refuse what is not on CUDA, float64, a grid too large, and a Python without Triton."""
+    u, B = given[0], given[3]
+    error = import_error("medseg.blocks.selective_scan.triton.kernels")
+    if error is not None:
+        return f"triton is missing or broken ({error}); run `pip install triton` on Linux"
     if u.device.type != "cuda" and not _interpreted():
         return f"it runs on CUDA, and the tensors are on {u.device}; move them"
-    if u.dtype == torch.float64:
-        return "it computes in float32, and float64 was given; use backend='reference'"
-    return None
+    if max(_grid(u, B)[1:]) > MOST_PROGRAMS:
+        return f"CUDA runs {MOST_PROGRAMS} samples or blocks of {BLOCK} channels; cut the batch"
+    return refusal(given)
 
 
 def _interpreted() -> bool:
@@ -65,9 +76,7 @@ def scan(
     """Scan with kernels that are compiled when they are first called."""
     D, delta_bias = (u.new_zeros(u.shape[1]) if t is None else t for t in (D, delta_bias))
     given = (u, delta, A.float() * LOG2_E, B, C, D.float(), delta_bias.float())
-    # Triton launches where torch is, not where its tensors are.
-    with torch.cuda.device_of(u):  # type: ignore[no-untyped-call]  # torch gives it no types
-        y, _ = _scan(*(t.contiguous() for t in given), delta_softplus)
+    y, _ = _scan(*given, delta_softplus)
     return y
 
 
@@ -85,19 +94,31 @@ def _scan(
     """Return y and the states where chunks begin; `rates` are those of powers of two."""
     from medseg.blocks.selective_scan.triton import kernels
 
-    boundary = _carried(u, u, delta, rates, B, delta_bias, curved=curved, reverse=False)
+    u, delta, rates, B, C, D, delta_bias = _dense(u, delta, rates, B, C, D, delta_bias)
     y = torch.empty_like(u)
-    kernels.scan_chunk[_grid(u, B)](
-        y, boundary, u, delta, rates, B, C, D, delta_bias, *_sizes(u, B),
-        CURVED=curved, BLOCK=BLOCK, STEPS=STEPS,
-    )  # fmt: skip
+    with _device_of(u):
+        boundary = _carried(u, u, delta, rates, B, delta_bias, curved=curved, reverse=False)
+        kernels.scan_chunk[_grid(u, B)](
+            y, boundary, u, delta, rates, B, C, D, delta_bias, *_sizes(u, B),
+            CURVED=curved, BLOCK=BLOCK, STEPS=STEPS,
+        )  # fmt: skip
     return y, boundary
+
+
+def _dense(*tensors: Tensor) -> list[Tensor]:
+    """Lay tensors out as the kernels take them."""
+    return [t.contiguous() for t in tensors]
+
+
+def _device_of(u: Tensor) -> AbstractContextManager[Any]:
+    """Launch where the tensors are: Triton launches where torch is."""
+    return torch.cuda.device_of(u)  # type: ignore[no-untyped-call]  # torch gives it no types
 
 
 @_scan.register_fake
 def _(u: Tensor, _delta: Tensor, rates: Tensor, *_others: Any) -> tuple[Tensor, Tensor]:
     """Give the shapes alone."""
-    return torch.empty_like(u), rates.new_empty(_shape_of_boundary(u, rates))
+    return u.new_empty(u.shape), rates.new_empty(_shape_of_boundary(u, rates))
 
 
 @torch.library.custom_op("medseg::selective_scan_triton_backward", mutates_args=())
@@ -116,19 +137,21 @@ def _scan_back(
     """Return the gradients of the seven tensors that were scanned."""
     from medseg.blocks.selective_scan.triton import kernels
 
-    of_y = of_y.contiguous()
-    of_boundary = _carried(u, of_y, delta, rates, C, delta_bias, curved=curved, reverse=True)
+    of_y, boundary = _dense(of_y, boundary)
+    u, delta, rates, B, C, D, delta_bias = _dense(u, delta, rates, B, C, D, delta_bias)
     of_u, of_delta, of_rates = (torch.empty_like(t) for t in (u, delta, boundary))
     of_D, of_bias = boundary.new_empty((2, *boundary.shape[:3]))
     chunks, tiles, batch = _grid(u, B)
     groups = B.shape[1]
     splits = max(1, min(tiles // groups, PROGRAMS // (chunks * groups * batch)))
     of_B, of_C = boundary.new_zeros((2, splits, *B.shape))
-    kernels.scan_chunk_back[chunks, groups * splits, batch](
-        of_u, of_delta, of_rates, of_B, of_C, of_D, of_bias,
-        boundary, of_boundary, of_y, u, delta, rates, B, C, D, delta_bias,
-        *_sizes(u, B), splits, CURVED=curved, BLOCK=BLOCK, STEPS=STEPS,
-    )  # fmt: skip
+    with _device_of(u):
+        of_boundary = _carried(u, of_y, delta, rates, C, delta_bias, curved=curved, reverse=True)
+        kernels.scan_chunk_back[chunks, groups * splits, batch](
+            of_u, of_delta, of_rates, of_B, of_C, of_D, of_bias,
+            boundary, of_boundary, of_y, u, delta, rates, B, C, D, delta_bias,
+            *_sizes(u, B), splits, CURVED=curved, BLOCK=BLOCK, STEPS=STEPS,
+        )  # fmt: skip
     of_rates, of_D, of_bias = (t.sum((0, 1)) for t in (of_rates, of_D, of_bias))
     of_rates /= LOG2_E
     return of_u, of_delta, of_rates, of_B.sum(0).to(B), of_C.sum(0).to(C), of_D, of_bias
@@ -137,22 +160,24 @@ def _scan_back(
 @_scan_back.register_fake
 def _(_of_y: Tensor, _boundary: Tensor, *given: Any) -> Seven:
     """Give the shapes alone."""
-    u, delta, A, B, C, D, bias = (torch.empty_like(t) for t in given[:7])
+    u, delta, A, B, C, D, bias = (t.new_empty(t.shape) for t in given[:7])
     return u, delta, A, B, C, D, bias
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     """Keep what `_scan_back` takes."""
     *tensors, ctx.curved = inputs
+    ctx.set_materialize_grads(False)  # of the boundary there is none
     ctx.save_for_backward(output[1], *tensors)
 
 
-def _gradients(ctx: Any, of_y: Tensor, _of_boundary: Tensor) -> tuple[Tensor | None, ...]:
+def _gradients(ctx: Any, of_y: Tensor, _of_boundary: Tensor | None) -> tuple[Tensor | None, ...]:
     """Give each argument of `_scan` its gradient; the switch has none."""
     return (*_scan_back(of_y, *ctx.saved_tensors, ctx.curved), None)
 
 
 _scan.register_autograd(_gradients, setup_context=_keep)
+_scan_back.register_autograd(refuse_second_derivatives)
 
 
 def _carried(

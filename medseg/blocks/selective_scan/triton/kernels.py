@@ -94,7 +94,8 @@ def summarise(
     line = shared + (sample * groups + group) * states * length + t
     for n in range(states):
         rate = tl.load(rates + channel * states + n, mask=there, other=0)
-        weight = tl.load(line + n * length, mask=t < length, other=0).to(tl.float32)
+        weight = tl.load(line, mask=t < length, other=0).to(tl.float32)
+        line += length  # step by step: the product may be too large for 32 bits
         part = tl.exp2(between * rate[:, None]) * value * weight[None, :]
         tl.store(local + kept * states + n, tl.sum(part, 1), mask=there)
 
@@ -156,8 +157,9 @@ def scan_chunk(
     for n in range(states):
         rate = tl.load(rates + channel * states + n, mask=there, other=0)
         state = tl.load(boundary + kept + n, mask=there, other=0)
-        into = tl.load(B + line + n * length, mask=t < length, other=0).to(tl.float32)
-        from_ = tl.load(C + line + n * length, mask=t < length, other=0).to(tl.float32)
+        into = tl.load(B + line, mask=t < length, other=0).to(tl.float32)
+        from_ = tl.load(C + line, mask=t < length, other=0).to(tl.float32)
+        line += length
         decay = tl.exp2(step * rate[:, None])
         added = drive * into[None, :] + tl.where(begin, decay * state[:, None], 0)
         _, h = tl.associative_scan((decay, added), 1, compose)
@@ -183,7 +185,7 @@ def scan_chunk_back(
     group, split = part // splits, part % splits
     tiles = tl.cdiv(channels // groups, BLOCK)
     line = (sample * groups + group) * states * length
-    own = split * tl.num_programs(2) * groups * states * length + line
+    own = ((split * tl.num_programs(2) + sample) * groups + group) * states * length
     for tile in range(split, tiles, splits):
         tile_back(
             of_u, of_delta, of_rates, of_B + own, of_C + own, of_D, of_bias,
@@ -243,11 +245,13 @@ def tile_back(
     """Compute the gradients of some channels of a chunk."""
     _, channel, there = channels_of(tile, channels, groups, BLOCK)
     inside, t = tl.arange(0, STEPS), chunk * STEPS + tl.arange(0, STEPS)
-    here = t < length
+    here, line = t < length, t.to(tl.int64)
     places = (sample * channels + channel)[:, None] * length + t[None, :]
     mask = there[:, None] & here[None, :]
-    ahead = mask & ((inside < STEPS - 1) & (t + 1 < length))[None, :]
-    back = mask & (inside > 0)[None, :]
+    ahead, back = (
+        mask & ((inside < STEPS - 1) & (t + 1 < length))[None, :],
+        mask & (inside > 0)[None, :],
+    )
     step, slope = load_step(delta, bias + channel, there, places, mask, CURVED)
     later, _ = load_step(delta, bias + channel, there, places + 1, ahead, CURVED)
     entered, _ = load_step(delta, bias + channel, there, places - 1, back, CURVED)
@@ -263,16 +267,17 @@ def tile_back(
             step, later, step * value, entered, of_out, rate,
             tl.where(inside[None, :] == 0, before, 0),
             tl.where(inside[None, :] == STEPS - 1, behind, 0),
-            B + n * length + t, C + n * length + t, here,
+            B + line, C + line, here,
         )  # fmt: skip
         of_drive += of_h * into
         of_step += of_exponent * (rate * LN_2)
         tl.store(of_rates + kept * states + n, tl.sum(of_exponent * step, 1), mask=there)
-        add(of_B + n * length + t, tl.sum(of_h * step * value, 0), here)
-        add(of_C + n * length + t, tl.sum(of_out * h, 0), here)
+        add(of_B + line, tl.sum(of_h * step * value, 0), here)
+        add(of_C + line, tl.sum(of_out * h, 0), here)
+        line += length
     of_raw = tl.where(mask, (of_step + of_drive * value) * slope, 0)
-    weight = tl.load(D + channel, mask=there, other=0)[:, None]
-    tl.store(of_u + places, of_drive * step + weight * of_out, mask=mask)
+    through = of_out * load_tile(D, channel, there)[:, None]
+    tl.store(of_u + places, of_drive * step + through, mask=mask)
     tl.store(of_delta + places, of_raw, mask=mask)
     tl.store(of_D + kept, tl.sum(of_out * value, 1), mask=there)
     tl.store(of_bias + kept, tl.sum(of_raw, 1), mask=there)

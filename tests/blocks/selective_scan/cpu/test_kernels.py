@@ -1,5 +1,7 @@
 """The compiled scan beside a sequential one in float64: values, all gradients, all shapes."""
 
+import errno
+import math
 import os
 import subprocess
 import sys
@@ -11,8 +13,8 @@ import torch
 from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-import medseg
 from medseg.blocks.selective_scan.cpu import kernels
 
 
@@ -149,13 +151,23 @@ def test_double_precision_is_left_to_the_reference(make):
 
 
 def test_other_devices_are_refused(make):
-    with pytest.raises(ValueError, match="runs on the processor"):
-        make().change(lambda t: t.to("meta")).scan("cpu")
+    with (
+        FakeTensorMode(allow_non_fake_inputs=True),
+        pytest.raises(ValueError, match="runs on the processor"),
+    ):
+        make().change(lambda t: t.to("cuda")).scan("cpu")
+
+
+@pytest.mark.slow
+def test_numba_that_is_told_not_to_compile_is_an_obstacle(copy):
+    with pytest.raises(AssertionError, match=r"NUMBA_DISABLE_JIT is set.*unset it"):
+        probe(copy, NUMBA_DISABLE_JIT="1")
 
 
 def test_without_numba_it_says_what_to_install(make, monkeypatch):
-    monkeypatch.setattr("medseg.blocks.selective_scan.cpu.find_spec", lambda _: None)
-    with pytest.raises(ValueError, match="pip install numba"):
+    error = "ModuleNotFoundError: No module named 'numba'"
+    monkeypatch.setattr("medseg.blocks.selective_scan.cpu.import_error", lambda _: error)
+    with pytest.raises(ValueError, match=r"No module named 'numba'.*pip install"):
         make().scan("cpu")
     assert torch.isfinite(make().scan("auto")).all()
 
@@ -181,6 +193,31 @@ def test_a_network_with_a_scan_is_exported(make):
     assert torch.equal(exported.module()(inputs.u), module(inputs.u))
 
 
+class Frozen(torch.nn.Module):
+    """A scan whose rate is a buffer, of a step that is given."""
+
+    def __init__(self, given):
+        super().__init__()
+        self.given = given
+        self.register_buffer("A", given.A.clone())
+
+    def forward(self, delta):
+        tensors = {**self.given.named(), "delta": delta, "A": self.A}
+        return type(self.given)(**tensors).scan("cpu")
+
+
+@pytest.mark.slow
+def test_what_was_exported_without_gradients_has_the_right_ones(make):
+    inputs = make(2, 20, 200)
+    _, expected = inputs.scan_and_gradients("cpu", torch.ones_like(inputs.u))
+    exported = torch.export.export(Frozen(inputs), (inputs.delta,), strict=False).module()
+    exported.A.requires_grad_()
+    delta = inputs.delta.clone().requires_grad_()
+    exported(delta).sum().backward()
+    assert torch.equal(delta.grad, expected["delta"])
+    assert torch.equal(exported.A.grad, expected["A"])
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # of what torch compares
 def test_the_operator_keeps_the_rules_of_torch(make):
@@ -190,39 +227,98 @@ def test_the_operator_keeps_the_rules_of_torch(make):
     torch.library.opcheck(torch.ops.medseg.selective_scan.default, (*leaves, True, True))
 
 
-def test_code_that_cannot_be_kept_is_compiled_all_the_same(monkeypatch):
-    def refuse(**options):
-        if options.get("cache"):
-            raise RuntimeError("cannot cache function: no locator available")
-        return lambda function: function
+PROBE = """
+import sys
+import types
+package = types.ModuleType("medseg.blocks.selective_scan.cpu")  # not its __init__: torch takes long
+package.__path__ = [sys.argv[1]]
+sys.modules[package.__name__] = package
+import numpy as np
+from medseg.blocks.selective_scan.cpu import kernels
+rows = np.zeros((7, 64, 16), np.float32)
+constants = np.zeros((2, 16), np.float32)
+kernels.prepare(rows, constants, 1, True)
+print(kernels.__file__)
+print(kernels.prepare._cache.cache_path)
+print(sum(kernels.prepare.stats.cache_hits.values()))
+print(rows[kernels.STEP, 0, 0])
+"""
 
-    monkeypatch.setattr(kernels.numba, "njit", refuse)
-    assert kernels.compiled(len) is len
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the package, whose compiled code lies beside it."""
+    folder = tmp_path / "medseg" / "blocks" / "selective_scan" / "cpu"
+    folder.mkdir(parents=True)
+    for above in folder.parents[:3]:
+        (above / "__init__.py").touch()
+    for module in ("kernels.py", "lanes.py"):
+        (folder / module).write_text((Path(kernels.__file__).parent / module).read_text())
+    return folder
+
+
+def probe(copy, **variables):
+    """Compute softplus(0) by the copy: return its cache's folder, its hits, and the result."""
+    top = copy.parents[3]
+    home = {"HOME": str(top), "XDG_CACHE_HOME": str(top / "cache"), "PYTHONPATH": str(top)}
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, str(copy)],
+        env={**ours, **home, **variables},
+        cwd=top,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    file, kept, hits, value = done.stdout.split()
+    assert file == str(copy / "kernels.py")
+    return Path(kept), int(hits), float(value)
 
 
 @pytest.mark.slow
-def test_a_package_that_cannot_be_written_to_keeps_compiled_code_elsewhere(tmp_path):
-    package = tmp_path / "medseg" / "blocks" / "selective_scan" / "cpu"
-    package.mkdir(parents=True)
-    source = Path(medseg.__file__).parent / "blocks" / "selective_scan" / "cpu"
-    for module in ("kernels.py", "lanes.py"):
-        (package / module).write_text((source / module).read_text())
-    (package / "__pycache__").write_text("")  # a file: not even root can write into it
-    command = (
-        "import numpy as np; from medseg.blocks.selective_scan.cpu import kernels;"
-        "rows = np.zeros((7, 64, 16), np.float32);"
-        "kernels.conclude(rows, rows[0, :2], rows[1, :2], 64);"
-        "print(kernels.conclude._cache.cache_path)"
-    )
-    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    done = subprocess.run(
-        [sys.executable, "-c", command],
-        env={**os.environ, **home, "PYTHONPATH": str(tmp_path)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    kept = Path(done.stdout.strip())
-    assert kept.is_relative_to(tmp_path)
+def test_a_change_of_either_file_reaches_what_was_compiled_before(copy):
+    assert probe(copy)[1:] == (0, pytest.approx(math.log(2)))
+    assert probe(copy)[1:] == (1, pytest.approx(math.log(2)))
+    lanes = copy / "lanes.py"
+    text = lanes.read_text()
+    assert "    2.0,\n    0.66" in text  # the first coefficient of LOG1P
+    lanes.write_text(text.replace("    2.0,\n    0.66", "    5.0,\n    0.66"))
+    assert probe(copy)[1:] == (0, pytest.approx(math.log(2) + 1))  # by 3 s, and s is 1/3
+    lanes.write_text(text)
+    assert probe(copy)[2] == pytest.approx(math.log(2))
+
+
+def test_another_version_of_the_compiler_is_told_apart(monkeypatch):
+    before = kernels.fingerprint(b"one", b"two")
+    assert before == kernels.fingerprint(b"one", b"two")
+    assert before != kernels.fingerprint(b"one", b"too")
+    monkeypatch.setattr(kernels.llvmlite, "__version__", "0.0.1")
+    assert before != kernels.fingerprint(b"one", b"two")
+
+
+def test_code_that_cannot_be_kept_is_compiled_all_the_same(monkeypatch):
+    def refuse(_function):
+        raise RuntimeError("cannot cache function: no locator available")
+
+    monkeypatch.setattr(kernels, "Kept", refuse)
+    assert kernels.compiled(lambda x: x + 1)(1) == 2
+
+
+def test_a_disk_that_fills_up_is_no_obstacle(monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    function = kernels.compiled(lambda x: x + 2)
+    monkeypatch.setattr(function._cache._cache_file, "load", lambda _: None)
+    monkeypatch.setattr(function._cache._cache_file, "save", refuse)
+    assert function(1) == 3
+
+
+@pytest.mark.slow
+def test_a_package_that_cannot_be_written_to_keeps_compiled_code_elsewhere(copy):
+    (copy / "__pycache__").write_text("")  # a file: not even root can write into it
+    kept, _, _ = probe(copy)
+    assert kept.is_relative_to(copy.parents[3])
+    assert not kept.is_relative_to(copy)
     assert list(kept.glob("*.nbc"))
