@@ -13,5 +13,5 @@ def test_a_module_is_loaded_by_its_name():
 
 @pytest.mark.parametrize("name", ["nifty", "os", "../files", ""])
 def test_an_unknown_name_is_refused_with_those_there_are(name):
-    with pytest.raises(ValueError, match=r"medseg\.formats has no .* choose from \['dicom', 'hdf5'"):
+    with pytest.raises(ValueError, match=r"formats has no .* choose from \['dicom', 'hdf5'"):
         registry.load(formats, name)
