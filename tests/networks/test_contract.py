@@ -160,9 +160,12 @@ def test_input_is_left_alone(network):
     assert torch.equal(given, copy)
 
 
+STEPS = 120
+"""Most networks need fewer than 60 to learn a patch by heart; the light Swin-UMamba, whose tokens
+are four voxels long, needs 83."""
+
+
 def test_a_tiny_patch_can_be_learned_by_heart(network):
-    if "decoder.head.linear.bias" in dict(network.named_parameters()):
-        pytest.skip("the light Swin-UMamba, whose tokens take 4 voxels, needs more steps than 60")
     patch = 0.1 * image(32, 32, 32)
     axes = torch.meshgrid(*[torch.arange(32)] * 3, indexing="ij")
     labels = torch.zeros(1, 32, 32, 32, dtype=torch.int64)
@@ -170,7 +173,7 @@ def test_a_tiny_patch_can_be_learned_by_heart(network):
         labels[0][sum((a - centre) ** 2 for a in axes) < 36] = label
     patch[:, 0] += labels
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
-    for _ in range(60):
+    for _ in range(STEPS):
         logits = network(patch)
         predicted = logits.detach().argmax(1)
         if all(dice(predicted == n, labels == n) > 0.95 for n in (1, 2)):
@@ -178,7 +181,7 @@ def test_a_tiny_patch_can_be_learned_by_heart(network):
         optimizer.zero_grad()
         functional.cross_entropy(logits, labels, weight=torch.tensor([1.0, 5.0, 5.0])).backward()
         optimizer.step()
-    pytest.fail("no Dice above 0.95 after 60 steps")
+    pytest.fail(f"no Dice above 0.95 after {STEPS} steps")
 
 
 def dice(a, b):
