@@ -147,6 +147,8 @@ def resume(folder: RunFolder, listener: Listener) -> Outcome:
 
 def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: bool) -> Outcome:
     clock = Progress(1, None)
+    for place in request.init:
+        initial.read(Path(place))  # a wrong file is found before the data are looked for
     asked = None if request.task == AUTO else tasks.read(request.task)
     matched = layouts.find(Path(request.data), asked, request.numbering)
     task = matched.task
@@ -154,8 +156,6 @@ def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: boo
     device = _device(request)
     with torch.device("meta"):  # a wrong option is found before the data are read
         build_network(sized(recipe.network, device), task)
-    for place in request.init:
-        initial.read(Path(place))  # and so is a wrong file
     cases = layouts.require_labelled(matched.data_set)
     published = matched.data_set.splits
     parts = folds.choose(cases, published, name=request.split, fold=request.fold)
