@@ -3,7 +3,7 @@
 | Exit code | Class | Meaning |
 |---|---|---|
 | 0 | | done |
-| 1 | | an error in medseg itself; `--debug` shows where |
+| 1 | | an error in medseg itself (`--debug` shows where); `medseg check`: data are faulty |
 | 2 | `UsageError` | the command or a setting is wrong |
 | 3 | `ImageError` | an image cannot be read, or cannot be used |
 | 4 | `DataError` | a data set is incomplete or contradicts its task |

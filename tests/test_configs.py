@@ -9,8 +9,10 @@ import torch
 import yaml
 from pydicom.sr.codedict import codes
 
-from medseg import resources
+from medseg import registry, resources
 from medseg import task as tasks
+from medseg.data import layouts
+from medseg.data.drafts import card_facts
 
 CARDS = [name for name in resources.names("data_cards", ".md") if name != "TEMPLATE"]
 HAS_RECIPES = importlib.util.find_spec("medseg.recipe") is not None
@@ -33,6 +35,17 @@ def test_a_card_names_its_task_and_its_licence(name):
     fields = front_matter(name)
     assert fields["task"] == (name if name != "TEMPLATE" else "name_of_the_task")
     assert fields["licence"]
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_card_says_of_the_data_what_the_task_says(name):
+    told = card_facts(tasks.read(name))
+    assert {key: front_matter(name)[key] for key in told} == told
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_the_layout_of_a_task_exists(name):
+    assert tasks.read(name).layout in registry.names(layouts)
 
 
 @pytest.mark.parametrize("name", tasks.names())

@@ -1,9 +1,10 @@
-"""What `docs/scores.md` shows is so; its commands and links are tested with the README's."""
+"""What the documents show is so; its commands and links are tested with the README's."""
 
 import re
 
 import pytest
 
+from medseg.data import layouts
 from medseg.evaluation import clinical, conventions
 from medseg.resources import folder
 
@@ -19,6 +20,11 @@ def test_a_piece_of_python_runs(block):
 def test_every_convention_and_every_clinical_number_is_told():
     told = set(re.findall(r"^\| `(\w+)` \|", SCORES, flags=re.MULTILINE))
     assert told == {*conventions.names(), *clinical.names()}
+
+
+def test_every_layout_is_told():
+    data = (DOCS / "data.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", data, flags=re.MULTILINE)) == set(layouts.names())
 
 
 @pytest.mark.parametrize("name", sorted(set(conventions.names()) - {"medseg"}))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from medseg.segmentation import Segmentation, label_map_dtype
+from medseg.segmentation import FileValues, Segmentation, label_map_dtype
 from medseg.volume import Grid
 
 
@@ -56,3 +56,25 @@ def test_on_another_grid_each_voxel_takes_the_nearest_label(hippocampus_task):
     fine = coarse.on(Grid((4, 1, 1), shifted))
     assert fine.label_map.ravel().tolist() == [1, 1, 2, 2]
     assert fine.grid.spacing_mm == (0.5, 1.0, 1.0)
+
+
+def test_the_same_labels_are_told_in_another_task_s_values(hippocampus_task):
+    labels = {
+        name: label.model_copy(update={"value": 10 * label.value})
+        for name, label in hippocampus_task.labels.items()
+    }
+    other = hippocampus_task.model_copy(update={"labels": labels})
+    found = made(hippocampus_task, [0, 1, 2, 1]).with_values_of(other)
+    assert found.label_map.ravel().tolist() == [0, 10, 20, 10]
+    assert found.task is other
+    fewer = hippocampus_task.model_copy(update={"labels": {"anterior": labels["anterior"]}})
+    with pytest.raises(ValueError, match=r"lacks the labels \['posterior'\]"):
+        made(hippocampus_task, [0]).with_values_of(fewer)
+
+
+def test_values_of_a_file_are_exchanged_at_once_and_not_in_turn(hippocampus_task):
+    voxels = np.array([0, 1, 2, 3, 9]).reshape(-1, 1, 1)
+    exchanged = FileValues(((1, 2), (2, 1), (3, 0)))
+    assert exchanged.applied(voxels, hippocampus_task).ravel().tolist() == [0, 2, 1, 0, 9]
+    others = FileValues(((3, 1),), others_are_background=True)
+    assert others.applied(voxels, hippocampus_task).ravel().tolist() == [0, 1, 2, 1, 0]

@@ -10,6 +10,7 @@ import typer
 
 from medseg.cli import models
 from medseg.cli.channel_options import ChannelCommand
+from medseg.cli.check import check
 from medseg.cli.compare import compare
 from medseg.cli.demo import demo
 from medseg.cli.doctor import doctor
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command()(check)
 app.command()(train)
 app.command(cls=ChannelCommand)(predict)
 for verb in (evaluate, compare, export, tasks, networks, phantom, demo, doctor):

@@ -43,7 +43,7 @@ def demo(
     references = data / "labelsTs"
     folders = f"--reference {references} --prediction {predictions}"
     _say(4, f"evaluate: medseg evaluate --task phantom {folders} -o {folder / 'scores'}")
-    evaluate("phantom", reference=references, prediction=predictions, output=folder / "scores")
+    evaluate(task="phantom", reference=references, prediction=predictions, output=folder / "scores")
     out.print(f"Label maps (NIfTI):        {predictions}/*_seg.nii.gz")
     out.print(f"For 3D Slicer:             {predictions}/*_seg.seg.nrrd")
     out.print(f"Scores:                    {folder / 'scores' / 'summary.json'}")

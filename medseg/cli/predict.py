@@ -23,7 +23,9 @@ Format = Literal["nii.gz", "seg.nrrd"]
 def predict(
     scans: Annotated[
         list[Path] | None,
-        typer.Argument(help="Scans, case folders, or folders of these.", show_default=False),
+        typer.Argument(
+            help="Scans, case folders, folders of these, or a data set.", show_default=False
+        ),
     ] = None,
     model: Annotated[
         Path | None,

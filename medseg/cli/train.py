@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from medseg.cli import durations
+from medseg.cli import durations, recognised
 from medseg.cli.console import bar, err, out
 from medseg.errors import OutputError, UsageError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from medseg import weights
     from medseg.data.folds import Split
     from medseg.recipe import Plan
+    from medseg.survey.survey import Survey
     from medseg.training.callbacks import Report
     from medseg.training.fit import Outcome, Stage
 
@@ -24,10 +25,12 @@ Device = Literal["auto", "cpu", "cuda"]
 
 def train(
     task: Annotated[
-        str | None, typer.Option(help="What to segment: a name from 'medseg tasks' or a YAML file.")
+        str | None,
+        typer.Option(help="A name from 'medseg tasks' or a YAML file; else what fits --data."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the data; else $MEDSEG_DATA/TASK, ./data/TASK.")
+        Path | None,
+        typer.Option(help="The data as downloaded, or a CSV list; else $MEDSEG_DATA/TASK, ..."),
     ] = None,
     out_folder: Annotated[
         Path | None, typer.Option("-o", "--out", help="Run folder; else runs/TASK-NETWORK-foldK.")
@@ -45,7 +48,13 @@ def train(
         ),
     ] = None,
     fold: Annotated[
-        int | None, typer.Option(help="Which fifth of the patients to hold out, 0-4.")
+        int | None, typer.Option(help="Which part of the split to hold out; of folds 0-4.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Published split, or folds; else the data set's usual one.")
+    ] = None,
+    numbering: Annotated[
+        str | None, typer.Option(help="What label values mean where copies differ: cascade, ...")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
     max_time: Annotated[
@@ -63,26 +72,28 @@ def train(
 ) -> None:
     """Train a network on labelled scans."""
     if resume:
-        what = (task, data, network, recipe, init or None)
+        what = (task, data, network, recipe, init or None, split, numbering)
         given = (*what, fold, epochs, max_time, seed, device, settings or None)
         _show(_resumed(out_folder, given=given))
         return
-    if task is None:
-        raise UsageError("--task is missing", remedy="See 'medseg tasks' for the choices")
+    if task is None and data is None:
+        raise UsageError(
+            "neither --task nor --data is given",
+            remedy="See 'medseg tasks' for the tasks, or name the folder of your data",
+        )
     from medseg import recipe as recipes
-    from medseg import task as tasks
-    from medseg.data import layouts
     from medseg.training.fit import fit
     from medseg.training.run_folder import Request, RunFolder
 
     changes = (*(settings or ()), *((f"training.seed={seed}",) if seed is not None else ()))
-    chosen = tasks.read(task)
+    named, place, title = _of_what(task, data)
     held_out = fold if fold is not None else 0
     name = recipes.for_network(network, changes, name=recipe).network.name
-    folder = RunFolder(out_folder or Path("runs") / f"{chosen.name}-{name}-fold{held_out}")
+    part = f"fold{held_out}" if split in (None, "folds") else split
+    folder = RunFolder(out_folder or Path("runs") / f"{title}-{name}-{part}")
     request = Request(
-        task=task if chosen.name == task else str(Path(task).resolve()),
-        data=str((data or layouts.find_data(chosen)).resolve()),
+        task=named,
+        data=str(place.resolve()),
         network=network,
         fold=held_out,
         epochs=epochs,
@@ -91,10 +102,25 @@ def train(
         settings=changes,
         recipe=recipe,
         init=tuple(str(place.resolve()) for place in init or ()),
+        split=split,
+        numbering=numbering,
     )
     with Display() as display:
         outcome = fit(request, folder, display)
     _show(outcome)
+
+
+def _of_what(task: str | None, data: Path | None) -> tuple[str, Path, str]:
+    """Return the task as a run notes it, the data, and what to call the run after."""
+    from medseg import task as tasks
+    from medseg.data import layouts
+    from medseg.training.run_folder import AUTO
+
+    if task is None and data is not None:
+        return AUTO, data, layouts.find(data).task.name
+    chosen = tasks.read(task or AUTO)
+    named = chosen.name if chosen.name == task else str(Path(task or AUTO).resolve())
+    return named, data or layouts.find_data(chosen), chosen.name
 
 
 def _resumed(out_folder: Path | None, *, given: tuple[object, ...]) -> "Outcome":
@@ -159,6 +185,10 @@ class Display:
             completed=done / total,
         )
 
+    def on_survey(self, survey: "Survey") -> None:
+        """Say what was recognised, what is odd, and what else should be known."""
+        recognised.tell(survey, err)
+
     def on_plan(self, plan: "Plan", split: "Split") -> None:
         """Say what will be trained on what."""
         options = ", ".join(f"{name} {value}" for name, value in plan.network.options.items())
@@ -167,7 +197,8 @@ class Display:
         err.print(
             f"{plan.network.name} ({options}), patch {patch} at {spacing} mm, batch {plan.batch},"
             f" {plan.precision}; {len(split.training)} cases to train on,"
-            f" {len(split.held_out)} held out"
+            + (f" {len(split.watched)} to watch it with," if split.watched else "")
+            + f" {len(split.held_out)} held out (split {split.name})"
         )
 
     def on_interrupt(self) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from medseg import formats
 from medseg.errors import DataError, ImageError
 from medseg.formats import ANY, Choice
+from medseg.segmentation import FileValues
 from medseg.shapes import LabelMap
 from medseg.task import Task
 from medseg.volume import Grid, Volume
@@ -22,12 +23,21 @@ class Case:
         images: One file that holds all channels, or one file per channel in the task's order.
         label: The label map, if there is one.
         patient: Cases of one patient are never split; the name if absent.
+        order: Places of the task's channels among those of the files; None if they are the same.
+        values: Values of the label map that stand for something else; None if there are none.
     """
 
     name: str
     images: tuple[Path, ...]
     label: Path | None = None
     patient: str | None = None
+    order: tuple[int, ...] | None = None
+    values: FileValues | None = None
+
+    @property
+    def subject(self) -> str:
+        """The patient, or the name where nothing is known of one."""
+        return self.patient or self.name
 
 
 def read_image(case: Case, task: Task, choice: Choice = ANY) -> Volume:
@@ -53,6 +63,8 @@ def read_image(case: Case, task: Task, choice: Choice = ANY) -> Volume:
                 remedy="Resample the channels of a case onto one grid first",
             )
     voxels = np.concatenate([volume.voxels for volume in volumes])
+    if case.order is not None and max(case.order) < len(voxels):
+        voxels = voxels[list(case.order)]
     _check_channels(len(voxels), task, where=case.images[0])
     return Volume(voxels, volumes[0].grid)
 
@@ -75,9 +87,26 @@ def read_labels(case: Case, task: Task, grid: Grid) -> LabelMap:
         DataError: It is missing, lies on another grid, or holds values the task does not know.
         ImageError: The file is damaged.
     """
+    return translated(read_file_values(case), case, task, grid)
+
+
+def read_file_values(case: Case) -> Volume:
+    """Read the label map of a case as its file has it.
+
+    Raises:
+        DataError: It is missing.
+        ImageError: The file is damaged.
+    """
     if case.label is None:
         raise DataError("has no label map", where=case.name, remedy="Add it, or leave the case out")
-    labels = formats.read_segmentation(case.label, task)
+    return formats.read_label_map(case.label)
+
+
+def translated(volume: Volume, case: Case, task: Task, grid: Grid) -> LabelMap:
+    """Return the label map that `read_file_values` read in the task's values; see `read_labels`."""
+    if case.label is None:
+        raise ValueError(f"{case.name} has no label map")
+    labels = formats.as_segmentation(volume, case.label, task, case.values)
     if not labels.grid.matches(grid):
         raise DataError(
             f"lies on another grid than its image: {_described(labels.grid)},"

@@ -144,6 +144,15 @@ NOTHING: Final = ClinicalNumbers()
 """What there is where nothing was measured."""
 
 
+def needs_data(task: Task) -> bool:
+    """Tell whether a clinical number of `task` is computed from the data set's own files.
+
+    Raises:
+        UsageError: The task names clinical numbers that do not exist or lacks their regions.
+    """
+    return any(_chosen(name, task).NEEDS_DATA for name in task.clinical)
+
+
 def require_data(task: Task, cases: Sequence[str], data: Path | None) -> None:
     """Check before anything is scored that `measure` will find what it needs.
 

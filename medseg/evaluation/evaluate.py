@@ -1,20 +1,66 @@
 """Evaluation of a folder of predictions against a folder of references."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from medseg import formats
+from medseg.data import layouts
+from medseg.data.cases import Case
+from medseg.data.matching import match
 from medseg.errors import DataError, MedsegError, listed
 from medseg.evaluation import region_pairs
 from medseg.evaluation.one_grid import onto, require_perpendicular, require_same_place
 from medseg.evaluation.pair import Pair
 from medseg.evaluation.score import DEFAULT, Score, Scores, score_pairs
-from medseg.segmentation import Segmentation
+from medseg.segmentation import FileValues, Segmentation
 from medseg.task import Task
 
 _ROLES: Final = ("_seg", "-seg", "_gt")
 """What ours, BraTS 2023's and ACDC's files carry behind the case, to say that they are labels."""
+
+
+@dataclass(frozen=True)
+class References:
+    """Label maps that are known to be right.
+
+    Attributes:
+        task: In the values of the label maps.
+        paths: The file of each case.
+        values: Values of a file that stand for something else, by case.
+        place: The folder they were found in.
+        unlabelled: Cases that are known to have none; their predictions are passed over.
+        is_data_set: Whether that is a data set, with its own files.
+    """
+
+    task: Task
+    paths: Mapping[str, Path]
+    values: Mapping[str, FileValues | None]
+    place: Path
+    unlabelled: frozenset[str] = frozenset()
+    is_data_set: bool = True
+
+
+def references(task: Task, folder: Path) -> References:
+    """Return the references in a folder of label maps, or of a data set that a layout knows.
+
+    Raises:
+        DataError: The folder is missing, holds none, or its data contradict the task.
+    """
+    found = layouts.recognise(folder, task) if folder.is_dir() else None
+    if found is None:
+        return References(task, reference_maps(folder), {}, folder, frozenset(), is_data_set=False)
+    matched = match(found, task)
+    layouts.require_labelled(matched.data_set)
+    return of_cases(matched.data_set.cases, matched.task, folder)
+
+
+def of_cases(cases: Sequence[Case], task: Task, place: Path) -> References:
+    """Return the label maps of cases as references; those without one are left out."""
+    paths = {case.name: case.label for case in cases if case.label is not None}
+    values = {case.name: case.values for case in cases}
+    return References(task, paths, values, place, frozenset(values.keys() - paths.keys()))
 
 
 def evaluate(
@@ -26,15 +72,15 @@ def evaluate(
     on_case: Callable[[str], None] | None = None,
 ) -> Scores:
     """Score every reference's prediction by medseg's own convention; see `side_by_side`."""
+    known = references(task, reference_dir)
     scores = side_by_side(
-        task, reference_dir, prediction_dir, conventions=[DEFAULT], cases=cases, on_case=on_case
+        known, prediction_dir, conventions=[DEFAULT], cases=cases, on_case=on_case
     )
     return scores[DEFAULT]
 
 
 def side_by_side(
-    task: Task,
-    reference_dir: Path,
+    known: References,
     prediction_dir: Path,
     *,
     conventions: Collection[str],
@@ -48,8 +94,7 @@ def side_by_side(
     and fit, so that a mean is never over fewer cases than it seems to be.
 
     Args:
-        task: What the label values mean, and which regions are scored.
-        reference_dir: Label maps that are known to be right.
+        known: Label maps that are known to be right; predictions have the same values.
         prediction_dir: Label maps to be scored, one for each reference.
         conventions: What the scores mean; modules of `medseg.evaluation.conventions`.
         cases: The cases to score; all references if absent.
@@ -63,10 +108,10 @@ def side_by_side(
             a prediction has labels outside its reference's box.
         ImageError: A file is damaged.
     """
-    references, predictions = reference_maps(reference_dir), label_maps(prediction_dir)
-    wanted = sorted(references if cases is None else cases)
-    unknown = tuple(sorted(set(predictions) - set(references)))
-    _require(wanted, references, reference_dir, "reference")
+    predictions = label_maps(prediction_dir)
+    wanted = cases_of(known, cases)
+    unknown = tuple(sorted(set(predictions) - set(known.paths) - known.unlabelled))
+    _require(wanted, known.paths, known.place, "reference")
     _require(wanted, predictions, prediction_dir, "prediction")
     if cases is None:
         _refuse_extra(unknown, prediction_dir)
@@ -74,7 +119,7 @@ def side_by_side(
     wrong: list[tuple[str, MedsegError]] = []
     for case in wanted:
         try:
-            found = read_pair(task, references[case], predictions[case], resample=resample)
+            found = read_pair(known, case, predictions[case], resample=resample)
         except MedsegError as error:
             wrong.append((case, error))
             continue
@@ -89,13 +134,9 @@ def side_by_side(
     }
 
 
-def cases_of(reference_dir: Path, chosen: Collection[str] | None = None) -> list[str]:
-    """Return the cases that will be scored: those chosen, else all references.
-
-    Raises:
-        DataError: There is no such folder, or it holds no label maps.
-    """
-    return sorted(reference_maps(reference_dir) if chosen is None else chosen)
+def cases_of(known: References, chosen: Collection[str] | None = None) -> list[str]:
+    """Return the cases that will be scored: those chosen, else all references."""
+    return sorted(known.paths if chosen is None else chosen)
 
 
 def label_maps(folder: Path) -> dict[str, Path]:
@@ -130,22 +171,23 @@ def case_of(path: Path) -> str:
 
 
 def read_pair(
-    task: Task, reference: Path, prediction: Path, *, resample: bool = False
+    known: References, case: str, prediction: Path, *, resample: bool = False
 ) -> tuple[Segmentation, Segmentation]:
-    """Read a reference and its prediction on one grid.
+    """Read the reference of a case and its prediction on one grid.
 
     Raises:
         DataError: A label value is unknown, the reference's axes are not perpendicular, the grids
             differ and `resample` is not asked for, or it would drop what was predicted.
         ImageError: A file is damaged.
     """
-    known = formats.read_segmentation(reference, task)
-    found = formats.read_segmentation(prediction, task)
-    require_perpendicular(known.grid, reference)
+    reference = known.paths[case]
+    there = formats.read_segmentation(reference, known.task, known.values.get(case))
+    found = formats.read_segmentation(prediction, known.task)
+    require_perpendicular(there.grid, reference)
     if resample:
-        return known, onto(found, known.grid, prediction)
-    require_same_place(found.grid, known.grid, prediction=prediction, reference=reference)
-    return known, found
+        return there, onto(found, there.grid, prediction)
+    require_same_place(found.grid, there.grid, prediction=prediction, reference=reference)
+    return there, found
 
 
 def _score(case: str, pairs: Mapping[str, Pair], rows: Mapping[str, list[Score]]) -> None:

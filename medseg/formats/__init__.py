@@ -1,12 +1,15 @@
 """Image files and volumes: one module per format, chosen by the file's name.
 
-A module offers `SUFFIXES`, the endings it reads (lower case), and `read(path, choice)`. A folder is
-read as a series of DICOM slices.
+A module offers `SUFFIXES`, the endings it reads (lower case), and `read(path, choice)`. One whose
+files hold an image and its label map together also offers `read_label_map(path)`. A folder is read
+as a series of DICOM slices.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Shaped
@@ -14,10 +17,10 @@ from jaxtyping import Shaped
 import medseg.formats as this_package
 from medseg import registry, segment_names
 from medseg.errors import DataError, ImageError
-from medseg.segmentation import Segmentation, label_map_dtype
+from medseg.segmentation import FileValues, Segmentation, label_map_dtype
 from medseg.shapes import Affine
 from medseg.task import Task
-from medseg.volume import Volume
+from medseg.volume import Grid, Volume
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,33 @@ def read(path: Path, choice: Choice = ANY) -> Volume:
     return _read_by(suffixes()[suffix], path, choice)
 
 
+def read_label_map(path: Path) -> Volume:
+    """Read a label map as its file has it; of a file that holds an image beside it, the label map.
+
+    Raises:
+        ImageError: There is no such file, its format is unknown, or it is damaged.
+    """
+    module = suffixes().get(suffix_of(path) or "")
+    if module is None or not path.is_file() or not hasattr(_module(module), "read_label_map"):
+        return read(path)
+    with _explained(path):
+        return _module(module).read_label_map(path)
+
+
+def _module(name: str) -> Any:
+    return registry.load(this_package, name)
+
+
 def _read_by(module: str, path: Path, choice: Choice) -> Volume:
+    with _explained(path):
+        return _module(module).read(path, choice)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say what to install where the package that reads `path` is missing."""
     try:
-        return registry.load(this_package, module).read(path, choice)
+        yield
     except ModuleNotFoundError as error:
         raise ImageError(
             f"needs {error.name}, which is not installed",
@@ -151,6 +178,25 @@ def as_numbers(voxels: np.ndarray, *, where: Path) -> np.ndarray:
     return voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
 
 
+def without_geometry(voxels: np.ndarray, *, where: Path) -> Volume:
+    """Return an array with slices first as a volume of 1 mm voxels around the world's origin.
+
+    Raises:
+        ImageError: It does not have three axes, or holds no numbers.
+    """
+    if voxels.ndim != 3 or 0 in voxels.shape:
+        raise ImageError(
+            f"has the shape {voxels.shape}",
+            where=where,
+            remedy="Give volumes with three axes, slices first",
+        )
+    k, i, j = voxels.shape
+    affine = np.eye(4)
+    affine[:3, 3] = -(np.array([i, j, k]) - 1) / 2
+    numbers = as_numbers(voxels, where=where)
+    return Volume(numbers.transpose(1, 2, 0)[None], Grid((i, j, k), affine))
+
+
 def as_affine(affine: np.ndarray, *, where: Path) -> Affine:
     """Return `affine` in double precision.
 
@@ -167,16 +213,27 @@ def as_affine(affine: np.ndarray, *, where: Path) -> Affine:
     return affine
 
 
-def read_segmentation(path: Path, task: Task) -> Segmentation:
+def read_segmentation(path: Path, task: Task, values: FileValues | None = None) -> Segmentation:
     """Read a label map whose values are labels of `task`.
 
     A `.seg.nrrd` is read by the names of its segments, if they have any; see `segment_names`.
+
+    Args:
+        path: The file.
+        task: What the values mean.
+        values: Values of the file that stand for something else; none if absent.
 
     Raises:
         ImageError: There is no such file, its format is unknown, or it is damaged.
         DataError: It has several channels, or a value or segment that is no label of `task`.
     """
-    volume = read(path)
+    return as_segmentation(read_label_map(path), path, task, values)
+
+
+def as_segmentation(
+    volume: Volume, path: Path, task: Task, values: FileValues | None = None
+) -> Segmentation:
+    """Return what `read_label_map` read of `path` as labels of `task`; see `read_segmentation`."""
     if suffix_of(path) == ".seg.nrrd":
         volume = _by_segments(volume, path, task)
     if volume.voxels.shape[0] != 1:
@@ -185,8 +242,11 @@ def read_segmentation(path: Path, task: Task) -> Segmentation:
             where=path,
             remedy="Give a label map with one layer, such as the NIfTI file, and not the scan",
         )
+    voxels = volume.voxels[0]
+    if values is not None:
+        voxels = values.applied(voxels, task)
     known = {0: "background"} | {label.value: name for name, label in task.labels.items()}
-    unknown = [value for value in np.unique(volume.voxels[0]).tolist() if value not in known]
+    unknown = [value for value in np.unique(voxels).tolist() if value not in known]
     if unknown:
         shown = ", ".join(f"{value:g}" for value in unknown[:5]) + ", ..." * (len(unknown) > 5)
         raise DataError(
@@ -194,7 +254,7 @@ def read_segmentation(path: Path, task: Task) -> Segmentation:
             where=path,
             remedy="Give a label map of this task, or name the task it belongs to",
         )
-    return Segmentation(volume.voxels[0].astype(label_map_dtype(task)), volume.grid, task)
+    return Segmentation(voxels.astype(label_map_dtype(task)), volume.grid, task)
 
 
 def _by_segments(volume: Volume, path: Path, task: Task) -> Volume:

@@ -53,14 +53,17 @@ def plan_jobs(scans: list[Scan], out: Path | None, suffix: str) -> list[Job]:
 
     Raises:
         UsageError: One output file for several scans, an output file of another format, or an
-            output that is one of the scans.
+            output that is one of the scans or their label maps, or none for cases of a data set.
     """
+    if out is None:
+        _refuse_beside_references(scans)
     outputs = _outputs([scan.case for scan in scans], out, suffix)
-    sources = {_as_any_system_sees(image) for scan in scans for image in scan.case.images}
+    sources = _sources([scan.case for scan in scans])
     for output in outputs:
-        if _as_any_system_sees(output) in sources:
+        source = sources.get(_as_any_system_sees(output))
+        if source is not None:
             raise UsageError(
-                f"the output {output} is one of the scans", remedy="Name another place with -o"
+                f"the output {output} is one of the {source}", remedy="Name another place with -o"
             )
     return [Job(scan, output) for scan, output in zip(scans, outputs, strict=True)]
 
@@ -78,6 +81,25 @@ def run(jobs: Iterable[Job], work: Callable[[Job], None]) -> Iterator[Failure | 
             yield Failure(job, failure)
         else:
             yield job
+
+
+def _refuse_beside_references(scans: list[Scan]) -> None:
+    labelled = [scan.matched for scan in scans if scan.matched and scan.case.label]
+    if labelled:
+        edition = labelled[0].data_set.edition
+        raise UsageError(
+            f"{len(labelled)} cases of {edition} need a folder for the results",
+            remedy="Name one with -o; beside the scans lie the references",
+        )
+
+
+def _sources(cases: list[Case]) -> dict[str, str]:
+    """Return what a result must not replace, and what that is."""
+    labels = [case.label for case in cases if case.label is not None]
+    images = [image for case in cases for image in case.images]
+    return dict.fromkeys(map(_as_any_system_sees, labels), "references") | dict.fromkeys(
+        map(_as_any_system_sees, images), "scans"
+    )
 
 
 def _unforeseen(job: Job, error: Exception) -> MedsegError:

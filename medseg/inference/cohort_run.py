@@ -155,7 +155,7 @@ def segment(
     files.remove_leftovers(job.output)
     if found.entropy is not None:
         nifti.write_map(entropy_path(job.output), found.entropy, volume.grid)
-    write(job.output, found.segmentation)
+    write(job.output, _in_its_values(found.segmentation, job))
     return replace(
         expected,
         status="done",
@@ -165,6 +165,12 @@ def segment(
         warnings=warnings,
         quality=asdict(quality),
     )
+
+
+def _in_its_values(segmentation: Segmentation, job: Job) -> Segmentation:
+    """Return the segmentation as the data set that the scan is of numbers its labels."""
+    matched = job.scan.matched
+    return segmentation if matched is None else segmentation.with_values_of(matched.task)
 
 
 def scan_warnings(volume: Volume, predictor: Predictor) -> list[str]:

@@ -3,20 +3,22 @@
 A folder may hold images that are a case each; the channels of cases side by side, as in BraTS
 (`CASE_t1.nii.gz`, `CASE-t1n.nii.gz`) or nnU-Net (`CASE_0000.nii.gz`); DICOM slices; or, if it has
 no image itself, folders of these. Label maps that lie beside their scan (`_seg`, `_gt`) are left
-out, and so are ACDC's films (`_4d`) beside their frames.
+out, and so are ACDC's films (`_4d`) beside their frames. Of a data set that a layout knows and that
+fits the task, all cases are taken, called as there.
 """
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from medseg import formats
-from medseg.data import channel_names
+from medseg.data import channel_names, layouts
 from medseg.data.cases import Case
-from medseg.errors import ImageError, MedsegError, UsageError
+from medseg.data.matching import Matched, match
+from medseg.errors import DataError, ImageError, MedsegError, UsageError
 from medseg.formats import dicom
 from medseg.task import Task
 
@@ -35,10 +37,13 @@ class Scan:
     Attributes:
         case: Its name and files.
         fault: Why it cannot be, as far as its files' names tell; the other scans still can.
+        matched: The data set it is of, in whose values its segmentation is written; None for a
+            scan of its own.
     """
 
     case: Case
     fault: MedsegError | None = None
+    matched: Matched | None = field(default=None, compare=False)
 
 
 def by_channel(paths: Mapping[str, Path], task: Task) -> Scan:
@@ -99,6 +104,9 @@ def _in(path: Path, task: Task, series: str | None) -> list[Scan]:
         raise ImageError("there is no such file or folder", where=path, remedy="Check the path")
     if not path.is_dir():
         return [_checked(Case(formats.stem(path), (path,)), task)]
+    matched = _data_set(path, task)
+    if matched is not None:
+        return [Scan(case, matched=matched) for case in matched.data_set.cases]
     scans = _in_folder(path, task, series, depth=0)
     if not scans:
         raise ImageError(
@@ -107,6 +115,20 @@ def _in(path: Path, task: Task, series: str | None) -> list[Scan]:
             remedy=f"Give a folder with files ending in {', '.join(sorted(formats.suffixes()))}",
         )
     return scans
+
+
+def _data_set(folder: Path, task: Task) -> Matched | None:
+    """Return the data set below a folder; None for scans side by side.
+
+    Data without the task's labels are still scans, and what is amiss in some cases is told of each.
+    """
+    try:
+        found = layouts.recognise(folder, task)
+        if found is None or layouts.is_flat(found):
+            return None
+        return match(found, task)
+    except DataError:
+        return None
 
 
 def _in_folder(folder: Path, task: Task, series: str | None, *, depth: int) -> list[Scan]:

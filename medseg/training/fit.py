@@ -23,9 +23,10 @@ from medseg import files, weights
 from medseg import recipe as recipes
 from medseg import task as tasks
 from medseg.bundle import Bundle
-from medseg.data import layouts, store
-from medseg.data.cases import Case, read_image, read_labels
-from medseg.data.folds import Split, split
+from medseg.data import folds, layouts, store
+from medseg.data.cases import Case
+from medseg.data.folds import Split
+from medseg.data.matching import Matched
 from medseg.data.patches import Batch, Patches
 from medseg.data.store import StoredCase
 from medseg.data.transforms import augmentation
@@ -33,6 +34,8 @@ from medseg.errors import UsageError
 from medseg.experience import Experience
 from medseg.inference import device as devices
 from medseg.recipe import Plan
+from medseg.survey import survey as surveys
+from medseg.survey.survey import Survey
 from medseg.task import Task
 from medseg.training import curves, fingerprint, initial
 from medseg.training.callbacks import Overseer, Report, StoppedAtOnceError
@@ -41,6 +44,7 @@ from medseg.training.module import SegmentationModule
 from medseg.training.plan import build_network, resolve, sized
 from medseg.training.prior import begin_at_frequency
 from medseg.training.run_folder import (
+    AUTO,
     Request,
     RunFolder,
     read_metrics,
@@ -60,6 +64,9 @@ class Listener(Protocol):
 
     def on_case(self, stage: Stage, total: int) -> None:
         """Take note that one more of `total` cases was checked or prepared."""
+
+    def on_survey(self, survey: Survey) -> None:
+        """Take note of what is known of the data, and of what is odd about them."""
 
     def on_plan(self, plan: Plan, split: Split) -> None:
         """Take note of what will be trained on what."""
@@ -140,17 +147,21 @@ def resume(folder: RunFolder, listener: Listener) -> Outcome:
 
 def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: bool) -> Outcome:
     clock = Progress(1, None)
-    task = tasks.read(request.task)
+    for place in request.init:
+        initial.read(Path(place))  # a wrong file is found before the data are looked for
+    asked = None if request.task == AUTO else tasks.read(request.task)
+    matched = layouts.find(Path(request.data), asked, request.numbering)
+    task = matched.task
     recipe = recipes.for_network(request.network, _settings(request), name=request.recipe)
     device = _device(request)
     with torch.device("meta"):  # a wrong option is found before the data are read
         build_network(sized(recipe.network, device), task)
-    for place in request.init:
-        initial.read(Path(place))  # and so is a wrong file
-    parts = split(layouts.cases(Path(request.data), task), request.fold)
+    cases = layouts.require_labelled(matched.data_set)
+    published = matched.data_set.splits
+    parts = folds.choose(cases, published, name=request.split, fold=request.fold)
     start(folder, request, task, anew=anew)
     write_split(folder, parts)
-    data = _checked(parts, task, listener)
+    data = _checked(matched, parts, listener)
     pretrained = any(initial.is_public(Path(place)) for place in request.init)
     plan = resolve(recipe, task, data, device, cases=len(parts.training), pretrained=pretrained)
     files.write_text(folder.plan, recipes.plan_text(plan))
@@ -173,23 +184,18 @@ def _device(request: Request) -> torch.device:
     return devices.choose(cast("devices.DeviceChoice", request.device))
 
 
-def _checked(parts: Split, task: Task, listener: Listener) -> Fingerprint:
-    """Check every case; measure only those that are trained on."""
-    total = len(parts.training) + len(parts.held_out)
-
-    def told(_case: str) -> None:
-        listener.on_case("checking", total)
-
-    found = fingerprint.measure(parts.training, task, on_case=told)
-    for case in parts.held_out:
-        read_labels(case, task, read_image(case, task).grid)
-        told(case.name)
-    return found
+def _checked(matched: Matched, parts: Split, listener: Listener) -> Fingerprint:
+    """Look at every case; measure only those that are trained on."""
+    total = len(parts.cases)
+    survey = surveys.look(matched, parts, on_case=lambda _: listener.on_case("checking", total))
+    surveys.require_usable(survey)
+    listener.on_survey(survey)
+    return fingerprint.of(survey.of(parts.training), matched.task)
 
 
 def _prepare(folder: RunFolder, task: Task, plan: Plan, parts: Split, listener: Listener) -> _Data:
     listener.on_plan(plan, parts)
-    held_out = parts.held_out[: plan.training.validation_cases]
+    held_out = parts.validation[: plan.training.validation_cases]
     total = len(parts.training) + len(held_out)
 
     def prepared(cases: tuple[Case, ...]) -> list[StoredCase]:

@@ -28,8 +28,9 @@ from typing import Any, Final
 from medseg import files
 from medseg import task as tasks
 from medseg.data.cases import Case
-from medseg.data.folds import Split
+from medseg.data.folds import BY_FOLDS, Split
 from medseg.errors import UsageError
+from medseg.segmentation import FileValues
 from medseg.task import Task
 from medseg.version import __version__
 
@@ -44,12 +45,16 @@ _PACKAGES: Final = (
 )
 
 
+AUTO: Final = "auto"
+"""In place of a task: the one that fits the data."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What a user asked a training run for.
 
     Attributes:
-        task: Name or path of the task.
+        task: Name or path of the task; `auto` takes the one that fits the data.
         data: Folder of the data.
         network: Name of the network, or None for the default recipe's.
         fold: Which fifth is held out, 0 to 4.
@@ -59,6 +64,8 @@ class Request:
         settings: `key=value` overrides of the recipe.
         recipe: Name of the recipe, or None for the network's.
         init: Where the weights to begin with lie; later ones are loaded over earlier ones.
+        split: Name of a published split, `folds`, or None for the usual one.
+        numbering: Name of the numbering of the label values, or None for the usual one.
     """
 
     task: str
@@ -71,6 +78,8 @@ class Request:
     settings: tuple[str, ...]
     recipe: str | None = None
     init: tuple[str, ...] = ()
+    split: str | None = None
+    numbering: str | None = None
 
 
 @dataclass(frozen=True)
@@ -216,7 +225,9 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
 def write_split(folder: RunFolder, parts: Split) -> None:
     """Note which cases were trained on and which were held out."""
     document = {
+        "name": parts.name,
         "training": [_described(case) for case in parts.training],
+        "watched": [_described(case) for case in parts.watched],
         "held_out": [_described(case) for case in parts.held_out],
     }
     files.write_text(folder.split, json.dumps(document, indent=2) + "\n")
@@ -234,14 +245,15 @@ def read_split(folder: RunFolder) -> Split:
         )
     try:
         document = json.loads(folder.split.read_text(encoding="utf-8"))
-        training, held_out = (
-            tuple(_case(entry) for entry in document[part]) for part in ("training", "held_out")
+        training, held_out, watched = (
+            tuple(_case(entry) for entry in entries)
+            for entries in (document["training"], document["held_out"], document.get("watched", []))
         )
     except (ValueError, TypeError, KeyError) as error:
         raise UsageError(
             "is damaged", where=folder.split, remedy="Start a new run in another folder"
         ) from error
-    return Split(training, held_out)
+    return Split(training, held_out, watched, document.get("name", BY_FOLDS))
 
 
 def _case(entry: dict[str, Any]) -> Case:
@@ -250,7 +262,14 @@ def _case(entry: dict[str, Any]) -> Case:
         images=tuple(Path(path) for path in entry["images"]),
         label=Path(entry["label"]) if entry["label"] else None,
         patient=entry.get("patient"),
+        order=tuple(entry["order"]) if entry.get("order") else None,
+        values=_values(entry["values"]) if entry.get("values") else None,
     )
+
+
+def _values(entry: dict[str, Any]) -> FileValues:
+    changed = tuple((int(there), int(here)) for there, here in entry["changed"])
+    return FileValues(changed, bool(entry["others_are_background"]))
 
 
 def _described(case: Case) -> dict[str, Any]:
@@ -259,6 +278,8 @@ def _described(case: Case) -> dict[str, Any]:
         "images": [str(path.resolve()) for path in case.images],
         "label": str(case.label.resolve()) if case.label else None,
         "patient": case.patient,
+        "order": case.order,
+        "values": asdict(case.values) if case.values else None,
     }
 
 

@@ -66,7 +66,7 @@ def test_an_unknown_task_is_a_wrong_usage(folders, capsys):
     reference, prediction = map(str, folders)
     arguments = ["--task", "spleen", "--reference", reference, "--prediction", prediction]
     assert run(["evaluate", *arguments]) == 2
-    assert "Choose one of acdc, brats, hippocampus, phantom" in capsys.readouterr().err
+    assert "Choose one of acdc, brats, brats_2024, hippocampus, phantom" in capsys.readouterr().err
 
 
 def test_several_conventions_are_shown_and_written_side_by_side(folders, tmp_path, capsys):

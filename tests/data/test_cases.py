@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from medseg.data.cases import Case, read_image, read_labels
+from medseg.data.cases import Case, read_image, read_labels, translated
 from medseg.errors import DataError, ImageError
-from medseg.volume import Grid
+from medseg.segmentation import FileValues
+from medseg.volume import Grid, Volume
 
 SHAPE = (4, 5, 6)
 
@@ -157,3 +158,31 @@ def test_a_label_map_that_is_not_there_is_refused(tmp_path, phantom_task):
     case = Case("a", (tmp_path / "a.nii.gz",), label=tmp_path / "label.nii.gz")
     with refused(ImageError, "there is no such file"):
         read_labels(case, phantom_task, Grid(SHAPE, np.eye(4)))
+
+
+def test_channels_of_one_file_are_put_into_the_task_s_order(tmp_path, put, voxels, phantom_task):
+    path = put(tmp_path / "a.nii.gz", np.stack([voxels, voxels + 1, voxels + 2], axis=3))
+    image = read_image(Case("a", (path,), order=(2, 0)), phantom_task)
+    np.testing.assert_array_equal(image.voxels, np.stack([voxels + 2, voxels]))
+    with refused(ImageError, "has 3 channels, but task phantom needs 2"):
+        read_image(Case("a", (path,), order=(3, 0)), phantom_task)
+
+
+def test_values_of_the_file_become_those_of_the_task(tmp_path, put, phantom_task):
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[0, 0, :3] = 1, 7, 9
+    path = put(tmp_path / "label.nii.gz", labels)
+    case = Case("a", (path,), path, values=FileValues(((7, 4), (9, 0))))
+    found = read_labels(case, phantom_task, Grid(SHAPE, np.eye(4)))
+    assert found[0, 0, :3].tolist() == [1, 4, 0]
+
+
+def test_a_case_without_a_patient_is_its_own():
+    assert Case("a", ()).subject == "a"
+    assert Case("a", (), patient="p").subject == "p"
+
+
+def test_a_case_without_a_label_map_has_nothing_to_translate(phantom_task):
+    volume = Volume(np.zeros((1, *SHAPE), np.uint8), Grid(SHAPE, np.eye(4)))
+    with pytest.raises(ValueError, match="a has no label map"):
+        translated(volume, Case("a", ()), phantom_task, volume.grid)

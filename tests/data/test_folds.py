@@ -5,8 +5,9 @@ import pytest
 from sklearn.model_selection import KFold
 
 from medseg.data.cases import Case
-from medseg.data.folds import FOLDS, split
-from medseg.errors import UsageError
+from medseg.data.data_set import Part
+from medseg.data.folds import FOLDS, choose, split
+from medseg.errors import DataError, UsageError
 
 
 def made(count, patient=lambda _: None):
@@ -57,6 +58,67 @@ def test_a_fold_that_does_not_exist_is_refused(fold):
         split(made(10), fold)
 
 
-def test_fewer_patients_than_folds_are_refused():
-    with pytest.raises(UsageError, match="4 patients cannot be split into 5 folds"):
-        split(made(8, patient=lambda n: str(n // 2)), 0)
+def test_with_fewer_than_five_patients_each_is_held_out_in_turn():
+    cases = made(8, patient=lambda n: str(n // 2))
+    held_out = [split(cases, fold).held_out for fold in range(4)]
+    assert sorted(case.name for part in held_out for case in part) == [c.name for c in cases]
+    with pytest.raises(UsageError, match=r"no fold 4. Choose 0 to 3"):
+        split(cases, 4)
+
+
+def test_a_single_patient_cannot_be_split():
+    with pytest.raises(UsageError, match="a single patient cannot be split"):
+        split(made(8, patient=lambda _: "one"), 0)
+
+
+@pytest.fixture
+def published():
+    """Patients 0 to 7 to train with, 8 and 9 held out; and the same with 7 to watch with."""
+    training, test = tuple(map(str, range(8))), ("8", "9")
+    return {
+        "8-2": (Part(training, test),),
+        "7-1-2": (Part(training[:7], test, validation=("7",)),),
+        "turns": (Part(training, test, watch_held_out=True), Part(test, training)),
+    }
+
+
+def patients(cases):
+    return {case.patient for case in cases}
+
+
+@pytest.fixture
+def two_each():
+    """Two cases of each of eleven patients."""
+    return made(22, patient=lambda n: str(n // 2))
+
+
+def test_the_usual_published_split_is_taken_and_watched_with_training_cases(two_each, published):
+    found = choose(two_each, published)
+    assert found.name == "8-2"
+    assert patients(found.held_out) == {"8", "9"}
+    assert len(patients(found.validation)) == 1
+    assert patients(found.training) | patients(found.watched) == set(map(str, range(8)))
+    assert not patients(found.training) & patients(found.watched)
+    assert "10" not in patients(found.cases)  # it is in no part
+    assert choose(two_each, published) == found
+
+
+def test_a_published_split_is_taken_by_its_name(two_each, published):
+    assert patients(choose(two_each, published, name="7-1-2").validation) == {"7"}
+    turned = choose(two_each, published, name="turns")
+    assert turned.validation == turned.held_out
+    assert patients(choose(two_each, published, name="turns", fold=1).training) <= {"8", "9"}
+    assert choose(two_each, published, name="folds", fold=2) == split(two_each, 2)
+    assert choose(two_each, {}) == split(two_each, 0)
+
+
+def test_a_split_or_part_that_does_not_exist_is_refused(two_each, published):
+    with pytest.raises(UsageError, match=r"no split '5-5'. Choose one of 8-2, 7-1-2, turns, folds"):
+        choose(two_each, published, name="5-5")
+    with pytest.raises(UsageError, match=r"has 1 part, so no fold 1.* --split folds"):
+        choose(two_each, published, fold=1)
+
+
+def test_a_published_split_without_its_cases_is_refused(published):
+    with pytest.raises(DataError, match="no held-out case of the published split 8-2"):
+        choose(made(5, patient=str), published)

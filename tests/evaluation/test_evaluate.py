@@ -4,11 +4,24 @@ import nibabel
 import numpy as np
 import pytest
 
+from medseg import task as tasks
 from medseg.errors import DataError, ImageError
-from medseg.evaluation.evaluate import case_of, evaluate, label_maps, reference_maps, side_by_side
+from medseg.evaluation.evaluate import (
+    case_of,
+    evaluate,
+    label_maps,
+    reference_maps,
+    references,
+    side_by_side,
+)
 from medseg.evaluation.pair import Status
+from tests.fake_data import FORMS
 
 AFFINE = np.array([[-1.4, 0, 0, 3], [0, 1.4, 0, -7], [0, 0, 10, 5], [0, 0, 0, 1.0]])
+
+
+CENTRED = np.eye(4)
+CENTRED[:3, 3] = -15.5, -15.5, -11.5  # as the fake brains lie
 
 
 def put(path, voxels, affine=AFFINE):
@@ -147,7 +160,8 @@ def test_a_prediction_is_brought_onto_its_reference_s_grid_when_asked(folders, h
     put(folders[1] / "b.nii.gz", block(2, 2, 2).repeat(2, axis=2), fine)
     with pytest.raises(DataError, match=r"b\.nii\.gz: has the shape .* with --resample"):
         evaluate(hippocampus_task, *folders)
-    scores = side_by_side(hippocampus_task, *folders, conventions=["medseg"], resample=True)
+    known = references(hippocampus_task, folders[0])
+    scores = side_by_side(known, folders[1], conventions=["medseg"], resample=True)
     assert scores["medseg"].region_mean("dice", "anterior") == 1.0
 
 
@@ -158,8 +172,9 @@ def test_a_prediction_outside_its_reference_s_box_is_refused(folders, hippocampu
     beyond = np.zeros((10, 9, 12), dtype=np.uint8)
     beyond[:3, :3, 9:11] = 1  # 18 voxels of 19.6 mm3 above the last of eight slices
     put(folders[1] / "b.nii.gz", beyond)
+    known = references(hippocampus_task, folders[0])
     with pytest.raises(DataError) as caught:
-        side_by_side(hippocampus_task, *folders, conventions=["medseg"], resample=True)
+        side_by_side(known, folders[1], conventions=["medseg"], resample=True)
     said = str(caught.value)
     assert "a lies nowhere near its reference: the two boxes do not overlap" in said
     assert "b labels 0.353 mL outside its reference's box" in said
@@ -251,7 +266,8 @@ def test_hidden_files_are_passed_over(folders):
 
 def test_conventions_are_scored_side_by_side(folders, hippocampus_task):
     put(folders[1] / "b.nii.gz", block(2, 2, 2, value=2))
-    scores = side_by_side(hippocampus_task, *folders, conventions=["medseg", "transunet"])
+    known = references(hippocampus_task, folders[0])
+    scores = side_by_side(known, folders[1], conventions=["medseg", "transunet"])
     assert list(scores) == ["medseg", "transunet"]
     assert [one.convention for one in scores.values()] == ["medseg", "transunet"]
     # the anterior part of b is missed, and its posterior part made up
@@ -259,3 +275,26 @@ def test_conventions_are_scored_side_by_side(folders, hippocampus_task):
     assert scores["transunet"].region_mean("dice", "posterior") == 0.5
     assert scores["transunet"].region_mean("hd95_voxels", "anterior") == 0.0
     assert scores["medseg"].region_mean("hd95_mm", "anterior") > 0.0
+
+
+def test_a_data_set_is_its_own_reference_in_its_own_values(tmp_path):
+    FORMS["brats_2023"](tmp_path / "data")
+    known = references(tasks.read("brats"), tmp_path / "data")
+    assert known.is_data_set
+    assert known.task.labels["enhancing"].value == 3
+    for case, path in known.paths.items():
+        put(
+            tmp_path / "predicted" / f"{case}.nii.gz",
+            np.asarray(nibabel.load(path).dataobj),
+            CENTRED,
+        )
+    scores = evaluate(tasks.read("brats"), tmp_path / "data", tmp_path / "predicted")
+    assert scores.mean("dice") == 1.0
+    assert len(scores.cases) == 4
+
+
+def test_predictions_of_cases_without_a_reference_are_passed_over_in_a_data_set(tmp_path):
+    FORMS["brats_2020"](tmp_path / "data")
+    known = references(tasks.read("brats"), tmp_path / "data")
+    assert known.unlabelled == {"BraTS20_Validation_001"}
+    assert "BraTS20_Validation_001" not in known.paths

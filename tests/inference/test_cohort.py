@@ -8,6 +8,7 @@ from medseg.data.cases import Case
 from medseg.errors import ImageError, UsageError
 from medseg.inference.cohort import Failure, Job, plan_jobs, run
 from medseg.inference.scans import Scan, find
+from tests.fake_data import FORMS
 
 TASK = tasks.read("hippocampus")
 
@@ -225,3 +226,52 @@ def test_a_scan_that_is_too_large_is_told_so(tmp_path):
 
     (failure,) = run([_job(tmp_path / "a.nii")], work)
     assert "needs more memory than there is. Close other programs" in str(failure.error)
+
+
+def test_cases_of_a_data_set_are_called_as_there(tmp_path):
+    FORMS["brats_2023"](tmp_path / "data")
+    scans = find([tmp_path / "data"], tasks.read("brats"))
+    jobs = plan_jobs(scans, tmp_path / "out", ".nii.gz")
+    assert [job.output.name for job in jobs][:1] == ["BraTS-GLI-00000-000_seg.nii.gz"]
+    assert len(jobs) == 4
+    assert len(jobs[0].case.images) == 4
+
+
+def test_a_single_case_of_a_data_set_may_go_into_a_file(tmp_path):
+    FORMS["brats_2021"](tmp_path / "data")
+    folder = next((tmp_path / "data").rglob("BraTS2021_00001"))
+    scans, out = find([folder], tasks.read("brats")), tmp_path / "mine.nii.gz"
+    (job,) = plan_jobs(scans, out, ".nii.gz")
+    assert (job.case.name, job.output) == ("BraTS2021_00001", out)
+
+
+def test_a_data_set_needs_a_folder_for_its_results(tmp_path):
+    FORMS["brats_2021"](tmp_path / "data")
+    scans = find([tmp_path / "data"], tasks.read("brats"))
+    with pytest.raises(UsageError, match="4 cases of BraTS 2021 need a folder"):
+        plan_jobs(scans, None, ".nii.gz")
+    with pytest.raises(UsageError, match="4 scans cannot go into the one file"):
+        plan_jobs(scans, tmp_path / "mine.nii.gz", ".nii.gz")
+
+
+def test_a_result_never_replaces_a_reference(tmp_path):
+    FORMS["brats_2021"](tmp_path / "data")
+    folder = next((tmp_path / "data").rglob("BraTS2021_00001"))
+    with pytest.raises(UsageError, match=r"_seg\.nii\.gz is one of the references\. Name another"):
+        plan_jobs(find([folder], tasks.read("brats")), folder, ".nii.gz")
+
+
+def test_cases_without_a_label_map_may_have_their_result_beside_them(tmp_path):
+    FORMS["brats_2021"](tmp_path / "data")
+    folder = next((tmp_path / "data").rglob("BraTS2021_00001"))
+    next(folder.glob("*_seg.nii.gz")).unlink()
+    (job,) = plan_jobs(find([folder], tasks.read("brats")), None, ".nii.gz")
+    assert job.output == folder / "BraTS2021_00001_seg.nii.gz"
+
+
+def test_a_data_set_beside_loose_scans_is_planned_with_them(tmp_path, here):
+    FORMS["acdc"](tmp_path / "acdc")
+    root = here("x/a.nii.gz")
+    scans = find([tmp_path / "acdc", root / "x" / "a.nii.gz"], tasks.read("acdc"))
+    jobs = plan_jobs(scans, tmp_path / "out", ".nii.gz")
+    assert [job.scan.matched is None for job in jobs] == [False] * 12 + [True]

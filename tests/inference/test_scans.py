@@ -5,6 +5,7 @@ import pytest
 from medseg import task as tasks
 from medseg.errors import ImageError, UsageError
 from medseg.inference.scans import by_channel, find
+from tests.fake_data import FORMS
 
 LABEL = 'labels: {a: {value: 1, colour: "#dd8265", code: SCT^1^A}}'
 
@@ -137,3 +138,16 @@ def test_wrong_channels_are_refused(tmp_path, given, said):
     with pytest.raises(UsageError) as caught:
         by_channel({name: tmp_path / path for name, path in given.items()}, BRATS)
     assert said in str(caught.value)
+
+
+def test_a_data_set_s_cases_keep_its_label_values(tmp_path):
+    FORMS["brats_2023"](tmp_path / "data")
+    scans = find([tmp_path / "data"], tasks.read("brats"))
+    assert [scan.matched.task.labels["enhancing"].value for scan in scans] == [3] * 4
+    assert {scan.matched for scan in find([tmp_path / "data"], BRATS)} == {None}  # other labels
+
+
+def test_scans_side_by_side_with_their_labels_are_of_no_data_set(tmp_path):
+    FORMS["pairs"](tmp_path / "flat")
+    scans = find([tmp_path / "flat"], tasks.read("hippocampus"))
+    assert [scan.matched for scan in scans] == [None] * 4

@@ -28,6 +28,9 @@ class Listener:
     def on_case(self, stage, total):
         self.stages.append((stage, total))
 
+    def on_survey(self, survey):
+        self.survey = survey
+
     def on_plan(self, plan, split):
         self.plan, self.split = plan, split
 
@@ -248,7 +251,7 @@ def test_options_are_checked_at_the_size_that_will_be_built(make_request, tmp_pa
     small = ("network.name=res_enc_unet", "network.options.blocks=[1,1,1,1,1]")
     request = make_request(data=tmp_path)  # which holds no data: the options are checked before
     request = replace(request, network="res_enc_unet", settings=small)
-    with pytest.raises(DataError, match="has no dataset"):
+    with pytest.raises(DataError, match="holds no data in decathlon layout"):
         fit(request, folder, Listener())
 
 

@@ -7,6 +7,7 @@ import pytest
 from medseg.data.cases import Case
 from medseg.data.folds import Split
 from medseg.errors import UsageError
+from medseg.segmentation import FileValues
 from medseg.training.run_folder import (
     Request,
     RunFolder,
@@ -103,6 +104,19 @@ def test_the_split_is_read_back(folder, tmp_path):
     there = Case("b", (tmp_path / "b.nii.gz",), patient="p")
     write_split(folder, Split(training=(here,), held_out=(there, here)))
     assert read_split(folder) == Split(training=(here,), held_out=(there, here))
+
+
+def test_what_the_layout_knew_of_a_case_is_read_back(folder, tmp_path):
+    values = FileValues(((5, 0), (7, 1)), others_are_background=True)
+    case = Case("a", (tmp_path / "a.nii.gz",), tmp_path / "b.nii.gz", "p", (1, 0), values)
+    parts = Split(training=(case,), held_out=(case,), watched=(case,), name="18-12")
+    write_split(folder, parts)
+    assert read_split(folder) == parts
+    document = json.loads(folder.split.read_text())
+    for part in ("training", "held_out"):  # as earlier runs noted it
+        document[part] = [{k: document[part][0][k] for k in ("name", "images", "label")}]
+    folder.split.write_text(json.dumps({k: document[k] for k in ("training", "held_out")}))
+    assert read_split(folder).validation == read_split(folder).held_out
 
 
 def test_a_folder_without_a_run_holds_out_nothing(folder):

@@ -7,15 +7,92 @@ import numpy as np
 import pytest
 
 from medseg import registry
+from medseg import task as tasks
 from medseg.data import layouts
+from medseg.data.cases import read_image, read_labels
 from medseg.errors import DataError, UsageError
+from tests.fake_data import FORMS
 
 each_layout = pytest.mark.parametrize("name", registry.names(layouts))
 
 
 @each_layout
-def test_a_layout_is_a_module_that_lists_cases(name):
+def test_a_layout_is_a_module_that_recognises_data(name):
     assert isinstance(registry.load(layouts, name), layouts.Layout)
+
+
+@each_layout
+def test_an_empty_folder_and_a_file_are_not_recognised(name, tmp_path):
+    layout = registry.load(layouts, name)
+    assert layout.recognise(tmp_path) is None
+    (tmp_path / "scan.nii.gz").write_bytes(b"")
+    assert layout.recognise(tmp_path / "scan.nii.gz") is None
+
+
+@pytest.fixture(scope="module")
+def fakes(tmp_path_factory):
+    """A folder for each fake data set."""
+    root = tmp_path_factory.mktemp("fakes")
+    for form, make in FORMS.items():
+        make(root / form)
+    return root
+
+
+LAYOUT_OF = {
+    **dict.fromkeys(("folders", "case_folders", "pairs"), "folder"),
+    **{"nnunet": "nnunet", "table": "table", "decathlon_spleen": "decathlon"},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_data_set_is_recognised_by_its_own_layout(form, fakes):
+    found = layouts.recognise(fakes / form)
+    assert found.layout == LAYOUT_OF.get(form, form.split("_")[0])
+    names = [case.name for case in found.cases]
+    assert names == sorted(set(names))
+    assert found.labelled
+    for case in found.cases:
+        assert len(case.images) in (1, len(found.channels))
+        assert all(path.is_file() for path in (*case.images, *filter(None, [case.label])))
+    assert found.edition
+    assert found.task is None or found.task in tasks.names()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_published_parts_keep_patients_apart(form, fakes):
+    for parts in layouts.recognise(fakes / form).splits.values():
+        for part in parts:
+            sides = [set(part.training), set(part.held_out), set(part.validation)]
+            assert sum(map(len, sides)) == len(set().union(*sides))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_task_is_found_for_every_data_set(form, fakes):
+    matched = layouts.find(fakes / form)
+    assert set(matched.task.channels)
+    case = matched.data_set.labelled[0]
+    image = read_image(case, matched.task)
+    labels = read_labels(case, matched.task, image.grid)
+    assert set(np.unique(labels)) <= {0} | {x.value for x in matched.task.labels.values()}
+    assert labels.any()
+
+
+def test_every_layout_has_a_fake_data_set(fakes):
+    found = {layouts.recognise(fakes / form).layout for form in FORMS}
+    assert found == set(registry.names(layouts))
+
+
+def test_data_of_another_layout_than_the_task_names_are_found_all_the_same(fakes, hippocampus_task):
+    spleen = tasks.parse(
+        """
+        {name: spleen, title: Spleen, layout: acdc, channels: {ct: ct},
+         labels: {spleen: {value: 1, colour: "#dd8265", code: SCT^78961009^Spleen}}}
+        """,
+        where="test",
+    )
+    assert layouts.find(fakes / "decathlon_spleen", spleen).data_set.layout == "decathlon"
+    with pytest.raises(DataError, match="has no label"):
+        layouts.find(fakes / "acdc", hippocampus_task)
 
 
 @each_layout

@@ -6,7 +6,6 @@ import pytest
 from medseg.data import layouts
 from medseg.data.cases import read_image, read_labels
 from medseg.data.folds import split
-from medseg.data.layouts import decathlon
 from medseg.errors import DataError
 
 LABELS = {"0": "background", "1": "Anterior", "2": "Posterior"}
@@ -34,7 +33,7 @@ def listed(folder, hippocampus_task):
     def done(root=None, encoding="utf-8", **fields):
         fields = {"labels": LABELS, "training": [entry("hippocampus_001")], **fields}
         (folder / "dataset.json").write_text(json.dumps(fields), encoding=encoding)
-        return decathlon.cases(root or folder, hippocampus_task)
+        return layouts.cases(root or folder, hippocampus_task)
 
     return done
 
@@ -71,19 +70,46 @@ def test_two_data_sets_in_the_folder_around_are_refused(listed, tmp_path):
         listed(root=tmp_path)
 
 
-def test_a_folder_without_description_is_refused(folder, hippocampus_task):
-    with pytest.raises(DataError, match=r"has no dataset\.json.*Give the folder that holds"):
-        decathlon.cases(folder, hippocampus_task)
+def test_without_its_description_the_folder_is_a_plain_one(folder, hippocampus_task):
+    found = layouts.find(folder, hippocampus_task).data_set
+    assert (found.layout, len(found.cases)) == ("folder", 2)
 
 
 @pytest.mark.parametrize("part", ["imagesTr", "labelsTr"])
-def test_a_listed_file_that_is_not_there_is_named(listed, folder, part):
+def test_a_listed_file_that_is_not_there_is_kept_to_be_found_when_it_is_read(listed, folder, part):
     path = folder / part / "hippocampus_001.nii.gz"
     path.unlink()
-    with pytest.raises(
-        DataError, match=rf"{part}/hippocampus_001\.nii\.gz: is listed .* not there"
-    ):
-        listed()
+    (case,) = listed()
+    assert path in (*case.images, case.label)
+
+
+def test_test_cases_that_are_there_have_no_label_map(listed, folder, put, hippocampus_task):
+    put(folder / "imagesTs" / "hippocampus_002.nii.gz", np.zeros((2, 2, 2), dtype=np.uint8))
+    listed(test=["./imagesTs/hippocampus_002.nii.gz", "./imagesTs/hippocampus_005.nii.gz"])
+    found = layouts.find(folder, hippocampus_task).data_set.cases
+    assert [(case.name, case.label is None) for case in found] == [
+        ("hippocampus_001", False),
+        ("hippocampus_002", True),
+    ]
+
+
+def test_any_task_of_the_decathlon_is_made_of_its_description(listed, folder):
+    listed(name="Spleen", modality={"0": "CT"}, labels=LABELS)
+    labels = {"0": "background", "1": "left thing", "2": "Cancer (all)"}
+    document = json.loads((folder / "dataset.json").read_text()) | {"labels": labels}
+    (folder / "dataset.json").write_text(json.dumps(document))
+    task = layouts.find(folder).task
+    assert task.channels == {"ct": "ct"}
+    assert {name: label.value for name, label in task.labels.items()} == {
+        "left_thing": 1,
+        "cancer_all": 2,
+    }
+    assert task.mirror_axes == ()
+
+
+def test_the_shipped_task_is_found_by_the_name_of_the_data(listed, folder, hippocampus_task):
+    listed(name="Hippocampus", modality={"0": "MRI"})
+    assert layouts.find(folder).task == hippocampus_task
 
 
 @pytest.mark.parametrize(
@@ -93,13 +119,13 @@ def test_a_listed_file_that_is_not_there_is_named(listed, folder, part):
 def test_a_damaged_description_is_refused(folder, hippocampus_task, text):
     (folder / "dataset.json").write_text(text)
     with pytest.raises(DataError, match=r"dataset\.json: is not a Decathlon description"):
-        decathlon.cases(folder, hippocampus_task)
+        layouts.cases(folder, hippocampus_task)
 
 
 def test_bytes_that_are_no_text_are_refused(folder, hippocampus_task):
     (folder / "dataset.json").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(DataError, match="is not a Decathlon description"):
-        decathlon.cases(folder, hippocampus_task)
+        layouts.cases(folder, hippocampus_task)
 
 
 @pytest.mark.parametrize("broken", [{"image": "a.nii.gz"}, {"image": 3, "label": "a.nii.gz"}])
@@ -114,8 +140,13 @@ def test_an_empty_list_is_refused(listed):
 
 
 def test_labels_of_another_task_are_refused(listed):
-    with pytest.raises(DataError, match=r"values \[1, 2, 3\], but task hippocampus knows \[1, 2\]"):
+    with pytest.raises(DataError, match=r"has the labels liver, which task hippocampus does not"):
         listed(labels={**LABELS, "3": "liver"})
+
+
+def test_label_values_of_another_task_are_refused_where_names_say_nothing(listed):
+    with pytest.raises(DataError, match=r"values \[1, 2, 3\], but task hippocampus knows \[1, 2\]"):
+        listed(labels={"0": "background", "1": "L1", "2": "L2", "3": "L3"})
 
 
 @pytest.mark.parametrize("labels", [{"background": 0, "liver": 1}, None, 7])
