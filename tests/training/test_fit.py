@@ -168,7 +168,7 @@ def test_a_gpu_trains_resumes_and_predicts(make_request, folder):
 @pytest.mark.slow
 def test_held_out_cases_are_never_trained_on(whole_run):
     split = json.loads((whole_run[0].path / "split.json").read_text())
-    names = {key: {case["name"] for case in cases} for key, cases in split.items()}
+    names = {part: {case["name"] for case in split[part]} for part in ("training", "held_out")}
     assert not names["training"] & names["held_out"]
     assert len(names["training"] | names["held_out"]) == 6
 
