@@ -62,7 +62,7 @@ def slabs(
     """
     places = _places(length, shape[0])
     carried: Tensor | None = None
-    first = done = 0
+    first = end = done = 0
     for part in _thin(pieces, shape, rows):
         held = part if carried is None else torch.cat([carried, part], dim=1)
         end = first + held.shape[1]
@@ -75,8 +75,8 @@ def slabs(
         keep = min(int(places.lower[done]), end) if done < shape[0] else end
         carried = held[:, keep - first :].clone() if keep < end else None
         first = keep
-    if first != length:
-        raise ValueError(f"the pieces have {first} planes instead of {length}")
+    if end != length:
+        raise ValueError(f"the pieces have {end} planes instead of {length}")
 
 
 @dataclass(frozen=True)
