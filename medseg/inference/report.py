@@ -5,11 +5,14 @@ It names files as the user named them and holds numbers; no field of an image's 
 
 import json
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from medseg import files, formats
+from medseg import recipe as recipes
+from medseg import task as tasks
+from medseg.bundle import Bundle
 from medseg.errors import UsageError
 from medseg.version import __version__
 
@@ -31,6 +34,8 @@ class Entry:
         model: Hash of the model.
         inputs_state: Size and time of change of each input, by which a changed scan is known.
         settings: What else decides on the result.
+        label_values: What stands for each label in the output.
+        channel_order: Places of the task's channels among those of the input; None if the same.
         error: Why it failed.
         seconds: How long it took, reading and writing included.
         peak_memory_mb: Of the process meanwhile, and of the GPU if one was used.
@@ -46,6 +51,8 @@ class Entry:
     model: str
     inputs_state: list[list[int]]
     settings: dict[str, Any] = field(default_factory=dict)
+    label_values: dict[str, int] = field(default_factory=dict)
+    channel_order: list[int] | None = None
     error: str | None = None
     seconds: float = 0.0
     peak_memory_mb: dict[str, float] = field(default_factory=dict)
@@ -59,7 +66,7 @@ class Report:
 
     Args:
         path: The file, or None to keep no record.
-        model: Name and hash of the model, as the file's head.
+        model: What is known of the model, as the file's head; see `described`.
 
     Raises:
         UsageError: `path` is there and is no report.
@@ -100,9 +107,58 @@ class Report:
         if earlier is None or earlier.get("status") != "done":
             return False
         same = asdict(expected)
-        decisive = ("model", "input", "inputs_state", "settings")
+        decisive = (
+            *("model", "input", "inputs_state", "settings"),
+            *("label_values", "channel_order"),
+        )
         unchanged = all(earlier.get(key) == same[key] for key in decisive)
         return unchanged and Path(expected.output).is_file()
+
+
+def described(bundle: Bundle) -> dict[str, str]:
+    """Return what a reader of the file needs to know of a model: name, hash, task and plan.
+
+    The task and the plan stand there whole, since their names alone may mean another one elsewhere.
+    """
+    return {
+        "task": bundle.task.name,
+        "network": bundle.plan.network.name,
+        "hash": bundle.hash,
+        "task_yaml": tasks.text(bundle.task),
+        "plan_yaml": recipes.plan_text(bundle.plan),
+    }
+
+
+@dataclass(frozen=True)
+class Document:
+    """A report as it was read.
+
+    Attributes:
+        version: Of the medseg that wrote it.
+        model: See `described`; older files lack the task and the plan.
+        entries: The cases, in the order they were recorded.
+    """
+
+    version: str
+    model: dict[str, str]
+    entries: tuple[Entry, ...]
+
+
+def read(path: Path) -> Document:
+    """Read a report.
+
+    Raises:
+        UsageError: There is none at `path`, or it is damaged.
+    """
+    entries = _read(path)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    known = {each.name for each in fields(Entry)}
+    kept = [{key: entry[key] for key in entry.keys() & known} for entry in entries.values()]
+    try:
+        read = tuple(Entry(**entry) for entry in kept)
+        return Document(str(document["medseg"]), dict(document["model"]), read)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _no_report(path) from error
 
 
 def state_of(paths: tuple[Path, ...]) -> list[list[int]]:
@@ -122,7 +178,7 @@ def state_of(paths: tuple[Path, ...]) -> list[list[int]]:
 def _parts(path: Path) -> list[Path]:
     """Return the files that a path stands for."""
     if path.is_dir():
-        return [part for part in path.rglob("*") if part.is_file()]
+        return [part for part in path.iterdir() if part.is_file()]
     if not path.exists():
         return []
     if not path.name.lower().endswith(_DETACHED):
@@ -138,8 +194,12 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
             raise ValueError(f"there is no format {document['format']}")
         return {entry["output"]: dict(entry) for entry in document["cases"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            "is no report of medseg",
-            where=path,
-            remedy="Move it away, or name another folder with -o",
-        ) from error
+        raise _no_report(path) from error
+
+
+def _no_report(path: Path) -> UsageError:
+    return UsageError(
+        "is no report of medseg",
+        where=path,
+        remedy="Move it away, or name another folder with -o",
+    )
