@@ -90,7 +90,11 @@ def _written(behind: list[tuple[Job, Future[Job]]]) -> Iterator[Failure | Job]:
 def _segmented(
     job: Job, read: Callable[[], Given], stages: Stages[Given, Found]
 ) -> Found | Failure:
-    return _tried(job, lambda: stages.segment(job, read()))
+    return _tried(job, partial(_segment, job, read, stages))  # a closure would outlive its frame
+
+
+def _segment(job: Job, read: Callable[[], Given], stages: Stages[Given, Found]) -> Found:
+    return stages.segment(job, read())
 
 
 def _finish(job: Job, found: Found, stages: Stages[Given, Found]) -> Job:
