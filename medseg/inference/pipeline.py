@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from medseg.errors import MedsegError
 from medseg.inference.cohort import Failure, Job
@@ -55,9 +55,9 @@ def _in_turn(jobs: list[Job], stages: Stages[Given, Found]) -> Iterator[Failure 
 
 
 def _alone(job: Job, stages: Stages[Given, Found]) -> Failure | Job:
-    found = _segmented(job, partial(stages.read, job), stages)
-    if isinstance(found, Failure):
-        return found
+    found = [_segmented(job, [partial(stages.read, job)], stages)]
+    if isinstance(found[0], Failure):
+        return found[0]
     return _tried(job, partial(_finish, job, found, stages))
 
 
@@ -70,14 +70,14 @@ def _overlapping(jobs: list[Job], stages: Stages[Given, Found]) -> Iterator[Fail
             reading = ahead.pop() if ahead else reader.submit(stages.read, job)
             reading.exception()  # wait: the next is not read before this one is there
             ahead += [reader.submit(stages.read, each) for each in following]
-            found = _segmented(job, reading.result, stages)
+            read: list[Callable[[], Given]] = [reading.result]
             del reading  # it holds the scan
+            found = [_segmented(job, read, stages)]
             yield from _written(behind)
-            if isinstance(found, Failure):
-                yield found
+            if isinstance(found[0], Failure):
+                yield found[0]
             else:
                 behind.append((job, writer.submit(_finish, job, found, stages)))
-            del found
         yield from _written(behind)
 
 
@@ -87,18 +87,22 @@ def _written(behind: list[tuple[Job, Future[Job]]]) -> Iterator[Failure | Job]:
         yield _tried(job, writing.result)
 
 
+# What is large is handed on in a list and taken out of it: an error keeps the frames of all callers
+# alive, and what these name.
+
+
 def _segmented(
-    job: Job, read: Callable[[], Given], stages: Stages[Given, Found]
+    job: Job, read: list[Callable[[], Given]], stages: Stages[Given, Found]
 ) -> Found | Failure:
-    return _tried(job, partial(_segment, job, read, stages))  # a closure would outlive its frame
+    return _tried(job, partial(_segment, job, read, stages))
 
 
-def _segment(job: Job, read: Callable[[], Given], stages: Stages[Given, Found]) -> Found:
-    return stages.segment(job, read())
+def _segment(job: Job, read: list[Callable[[], Given]], stages: Stages[Given, Found]) -> Found:
+    return stages.segment(job, read.pop()())
 
 
-def _finish(job: Job, found: Found, stages: Stages[Given, Found]) -> Job:
-    stages.finish(job, found)
+def _finish(job: Job, found: list[Any], stages: Stages[Given, Found]) -> Job:
+    stages.finish(job, found.pop())
     return job
 
 
