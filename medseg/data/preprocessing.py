@@ -4,6 +4,7 @@ Training and inference share these functions, so that they cannot drift apart. T
 undoes the way in exactly: axes in their order and direction, and the number of voxels.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,9 @@ from medseg.task import Task
 from medseg.volume import AxisOrder, Grid, Volume, inverse, order_to_ras, reorder, resampled_grid
 from medseg.volume import to_ras as volume_to_ras
 
+Box = tuple[slice, slice, slice]
+"""A part of a volume."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -27,14 +31,31 @@ class Prepared:
     Attributes:
         image: Normalised channels, axes nearest to RAS+, voxels of the plan's size.
         original: The grid of the scan.
-        order: How its axes became RAS+.
+        order: How its axes became those of the image, RAS+ unless a model has them otherwise.
         ras_shape: Its shape after that, before resampling.
+        box: The part of it that was resampled; outside is background. Absent: all of it.
+        nearest_axis: Along which (0, 1 or 2) the way back takes the nearest plane.
     """
 
     image: Image
     original: Grid
     order: AxisOrder
     ras_shape: Shape
+    box: Box | None = None
+    nearest_axis: int | None = None
+
+    def slabs(self, logits: Scores) -> Iterator[Scores]:
+        """Yield logits on the scan's grid, in the box, slab by slab."""
+        shape = self.ras_shape if self.box is None else _shape_of(self.box)
+        return resampling.slabs(logits, shape, nearest_axis=self.nearest_axis)
+
+    def as_scanned(self, parts: list[Shaped[np.ndarray, "_ _ _"]]) -> Shaped[np.ndarray, "i j k"]:
+        """Put slabs together and into the scan; what was not prepared is zero."""
+        whole = np.concatenate(parts)
+        if self.box is not None:
+            inside, whole = whole, np.zeros(self.ras_shape, whole.dtype)
+            whole[self.box] = inside
+        return np.ascontiguousarray(reorder(whole[None], inverse(self.order))[0])
 
 
 def prepare(volume: Volume, task: Task, plan: Plan) -> Prepared:
@@ -91,9 +112,8 @@ def restore(logits: Scores, prepared: Prepared, task: Task) -> Segmentation:
 
     Logits are resampled and decided slab by slab: the full-size logits never exist.
     """
-    parts = resampling.slabs(logits, prepared.ras_shape)
-    upright = np.concatenate([decode_logits(part, task) for part in parts])
-    return Segmentation(_as_scanned(upright, prepared), prepared.original, task)
+    parts = [decode_logits(part, task) for part in prepared.slabs(logits)]
+    return Segmentation(prepared.as_scanned(parts), prepared.original, task)
 
 
 def restore_measured(
@@ -103,7 +123,7 @@ def restore_measured(
     highest = max(label.value for label in task.labels.values())
     sums, counts = np.zeros(highest + 1), np.zeros(highest + 1)
     labels, entropies = [], []
-    for part in resampling.slabs(logits, prepared.ras_shape):
+    for part in prepared.slabs(logits):
         decided, unsure = decode_logits(part, task), entropy(part, task)
         values = decided.reshape(-1)
         sums += np.bincount(values, weights=unsure.reshape(-1), minlength=highest + 1)
@@ -115,15 +135,13 @@ def restore_measured(
         for name, label in task.labels.items()
         if counts[label.value]
     }
-    label_map = _as_scanned(np.concatenate(labels), prepared)
     return Measured(
-        Segmentation(label_map, prepared.original, task),
+        Segmentation(prepared.as_scanned(labels), prepared.original, task),
         means,
-        _as_scanned(np.concatenate(entropies), prepared) if keep_entropy else None,
+        prepared.as_scanned(entropies) if keep_entropy else None,
     )
 
 
-def _as_scanned(
-    upright: Shaped[np.ndarray, "a b c"], prepared: Prepared
-) -> Shaped[np.ndarray, "i j k"]:
-    return np.ascontiguousarray(reorder(upright[None], inverse(prepared.order))[0])
+def _shape_of(box: Box) -> Shape:
+    i, j, k = (part.stop - part.start for part in box)
+    return (i, j, k)

@@ -91,3 +91,18 @@ def test_read_only_and_reversed_voxels_are_taken_without_a_warning(rng):
     np.testing.assert_allclose(
         resampling.resample(voxels[:, ::-1], (8, 4, 4)), expected[:, ::-1], atol=1e-6
     )
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("planes", [2, 7, 15])
+def test_along_one_axis_the_nearest_plane_can_be_taken(axis, planes, rng):
+    voxels = rng.normal(size=(2, 5, 6, 7)).astype(np.float32)
+    wanted = tuple(planes if n == axis else 9 for n in range(3))
+    found = np.concatenate(
+        list(resampling.slabs(voxels, wanted, rows=4, nearest_axis=axis)), axis=1
+    )
+    places = list(np.meshgrid(*map(centres, voxels.shape[1:], wanted), indexing="ij"))
+    places[axis] = np.floor(places[axis] + 0.5)
+    for channel, expected in zip(found, voxels, strict=True):
+        whole = ndimage.map_coordinates(expected, places, order=1, mode="nearest")
+        np.testing.assert_allclose(channel, whole, atol=1e-5)
