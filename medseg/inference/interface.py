@@ -63,7 +63,7 @@ class Predictor:
         prepared = bundle.prepare(_volume(scan, bundle.task, choice))
         with self._network:
             scores = prediction.logits(self._loaded.network, prepared.image, bundle.plan)
-        return restore(scores, prepared, bundle.task)
+        return restore([scores], prepared, bundle.task)
 
 
 def predict(

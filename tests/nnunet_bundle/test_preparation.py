@@ -46,7 +46,7 @@ def test_what_is_zero_around_is_cut_off_and_comes_back_as_background(hippocampus
     logits = np.zeros((3, *found.image.shape[1:]), np.float32)
     logits[2] = 1
     np.testing.assert_array_equal(
-        restore(logits, found, hippocampus_task).label_map, 2 * (voxels > 0)
+        restore([logits], found, hippocampus_task).label_map, 2 * (voxels > 0)
     )
 
 

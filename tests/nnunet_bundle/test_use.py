@@ -38,11 +38,10 @@ def test_a_cohort_is_segmented_judged_and_reported(results_folder, scan, tmp_pat
     given = ["predict", str(scan.parent), "--model", str(results_folder), "-o", str(out)]
     assert run([*given, "--uncertainty"]) == 0
     report = json.loads((out / "report.json").read_text())
-    assert report["model"] == {
-        "task": "dataset998_toy", "network": "PlainConvUNet",
-        "hash": nnunet_bundle.read(results_folder).hash,
-    }  # fmt: skip
-    assert [case["case"] for case in report["cases"]] == ["b", "scan"]
+    assert report["model"]["task"] == "dataset998_toy"
+    assert report["model"]["network"] == "PlainConvUNet"
+    assert report["model"]["hash"] == nnunet_bundle.read(results_folder).hash
+    assert {case["case"] for case in report["cases"]} == {"b", "scan"}
     for case in report["cases"]:
         assert case["quality"]["verdict"] in {"pass", "check"}
         assert set(case["volumes_ml"]) == {"dark_part", "bright"}
