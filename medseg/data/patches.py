@@ -98,8 +98,10 @@ class Patches(IterableDataset[Batch | Failed]):
             for number in numbers:
                 patches.append(self.patch_number(number))
         except Exception as error:
+            case = self._case(number)
+            case.forget()
             cause = " ".join([type(error).__name__, *str(error).split()])
-            return Failed(step, self._case(number).name, f"{cause:.300}")
+            return Failed(step, case.name, f"{cause:.300}")
         images, labels = zip(*patches, strict=True)
         return Batch(torch.stack(images), torch.stack(labels))
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 Patch = dict[str, Tensor]
 
 
-class RandomAffine(RandomizableTransform):
+class RandomAffine(RandomizableTransform):  # type: ignore[misc]  # MONAI ships no types
     """Turn and scale about the middle of a patch; outside, the outermost voxel holds.
 
     Equal to MONAI's `RandAffined` with `rotate_range`, `scale_range`, padding by the border,
@@ -54,7 +54,7 @@ class RandomAffine(RandomizableTransform):
         }
 
 
-class RandomNoise(RandomizableTransform):
+class RandomNoise(RandomizableTransform):  # type: ignore[misc]  # MONAI ships no types
     """Add normal noise, whose deviation is drawn between 0 and `deviation`.
 
     Equal in distribution to MONAI's `RandGaussianNoised`.

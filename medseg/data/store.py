@@ -79,6 +79,10 @@ class StoredCase:
         rows = np.load(self._file(_CENTRES), mmap_mode="r")
         return [rows[rows[:, 0] == label, 1:] for label in np.unique(rows[:, 0])]
 
+    def forget(self) -> None:
+        """Let the case be prepared anew by the next `build`."""
+        self._file(_NOTE).unlink(missing_ok=True)
+
     def _file(self, kind: str) -> Path:
         return self.folder / f"{self.name}.{kind}"
 
@@ -128,15 +132,16 @@ def build(
     stored = []
     for case in cases:
         made_of = case_files.digest(case, task, FORM, plan.spacing_mm, plan.windows)
+        entry = StoredCase(case.name, folder)
         note = folder / f"{case.name}.{_NOTE}"
         if _noted(note) != made_of:
-            note.unlink(missing_ok=True)
+            entry.forget()
             volume = read_image(case, task)
             labels = prepare_labels(read_labels(case, task, volume.grid), volume.grid, task, plan)
             put(folder, case.name, prepare(volume, task, plan).image, labels)
             files.write_text(note, json.dumps({"made_of": made_of}) + "\n")
         on_case(case.name)
-        stored.append(StoredCase(case.name, folder))
+        stored.append(entry)
     return stored
 
 

@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from medseg.data import store
-from medseg.data.patches import Batch, Failed, Patches
+from medseg.data.patches import Failed, Patches
 from medseg.data.store import StoredCase
 from medseg.data.transforms import augmentation
 from medseg.recipe import Augmentation
@@ -181,18 +181,21 @@ def broken(tmp_path):
     """A sound case, and one whose image is cut off."""
     cases = [put_case(tmp_path, "sound"), put_case(tmp_path, "broken")]
     (tmp_path / "broken.image.b2nd").write_bytes(b"cut off")
+    (tmp_path / "broken.case.json").touch()
     return cases
 
 
 def test_a_batch_that_cannot_be_made_names_its_case_step_and_cause(make_patches, broken):
     batches = list(make_patches(broken, batch=1, first=4, last=6))
-    assert [type(batch) for batch in sorted(batches, key=len)] == [Batch, Failed]
-    failed = next(batch for batch in batches if isinstance(batch, Failed))
+    kinds = [type(batch) for batch in batches]
+    assert sorted(kind.__name__ for kind in kinds) == ["Batch", "Failed"]
+    failed = batches[kinds.index(Failed)]
     assert failed.case == "broken"
-    assert failed.step == 4 + batches.index(failed)
+    assert failed.step == 4 + kinds.index(Failed)
     said = str(failed.error())
     assert said.startswith(f"broken: a patch for step {failed.step} could not be made: ")
     assert "--resume" in said
+    assert not (broken[1].folder / "broken.case.json").exists()  # so a resume prepares it anew
 
 
 def test_the_second_patch_of_a_batch_is_the_one_that_is_named(make_patches, tmp_path):

@@ -65,15 +65,21 @@ def test_a_stored_case_can_be_sent_to_another_process(tmp_path):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(stored)).image, image)
 
 
+@pytest.fixture(scope="module")
+def counted_up(tmp_path_factory):
+    """A stored case, its image and its labels."""
+    voxels = np.arange(1, 421, dtype=np.float32).reshape(2, 5, 6, 7)
+    labels = (voxels[1] % 99).astype(np.uint8)
+    return store.put(tmp_path_factory.mktemp("store"), "a", voxels, labels), voxels, labels
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     start=st.tuples(*[st.integers(-9, 8)] * 3),
     shape=st.tuples(*[st.integers(1, 8)] * 3),
 )
-def test_a_patch_is_a_slice_of_the_padded_case(tmp_path_factory, start, shape):
-    voxels = np.random.default_rng(0).integers(1, 99, size=(2, 5, 6, 7)).astype(np.float32)
-    labels = voxels[1].astype(np.uint8)
-    stored = store.put(tmp_path_factory.mktemp("store"), "a", voxels, labels)
+def test_a_patch_is_a_slice_of_the_padded_case(counted_up, start, shape):
+    stored, voxels, labels = counted_up
     i, j, k = (slice(16 + s, 16 + s + p) for s, p in zip(start, shape, strict=True))
     image, chosen = stored.patch(start, shape)
     np.testing.assert_array_equal(image, np.pad(voxels, [(0, 0), *[(16, 16)] * 3])[:, i, j, k])
