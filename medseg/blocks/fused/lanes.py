@@ -132,9 +132,8 @@ def products(rows, registers):
             _multiply(builder, *matrices, arguments[12], (rows, registers))
             return context.get_dummy_value()
 
-        return types.void(
-            *(types.intp if k in types.integer_domain else k for k in kinds)
-        ), generate
+        kinds = (types.intp if kind in types.integer_domain else kind for kind in given)
+        return types.void(*kinds), generate
 
     return multiply
 
