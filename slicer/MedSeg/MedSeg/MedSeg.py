@@ -60,6 +60,7 @@ class MedSegWidget(ScriptedLoadableModuleWidget):
         self.logic = None
         self.models = ()
         self.selectors = {}
+        self.rows = None
 
     def setup(self) -> None:
         """Build the panel and ask medseg for its models."""
@@ -110,9 +111,7 @@ class MedSegWidget(ScriptedLoadableModuleWidget):
 
     def on_model_changed(self) -> None:
         """Show a volume selector for each channel of the model, with what the names tell."""
-        layout = self.ui.channelsWidget.layout()
-        while layout.rowCount():
-            layout.removeRow(0)
+        layout = self._fresh_rows()
         self.selectors = {}
         model = self._model()
         if model is None:
@@ -128,6 +127,15 @@ class MedSegWidget(ScriptedLoadableModuleWidget):
             selector.setCurrentNodeID(guessed[channel.name] or "")
             layout.addRow(f"{channel.name}:", selector)
             self.selectors[channel.name] = selector
+
+    def _fresh_rows(self):
+        """Put an empty form in the place of the last one; older Qt cannot remove rows of a form."""
+        if self.rows is not None:
+            self.rows.hide()
+            self.rows.deleteLater()
+        self.rows = qt.QWidget()
+        self.ui.channelsWidget.layout().addWidget(self.rows)
+        return qt.QFormLayout(self.rows)
 
     def on_run(self) -> None:
         """Segment the chosen volumes with the chosen model."""
@@ -324,6 +332,7 @@ class MedSegLogic(ScriptedLoadableModuleLogic):
         segmentation.SetAndObserveTransformNodeID(first.GetTransformNodeID())
         for name, volume in volumes.items():
             segmentation.SetNodeReferenceID(IMAGE_ROLE + name, volume.GetID())
+        segmentation.CreateDefaultDisplayNodes()
         segmentation.CreateClosedSurfaceRepresentation()
         segmentation.GetDisplayNode().SetVisibility3D(1)
         findings = report.read(self._folder, output, model)
