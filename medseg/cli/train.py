@@ -91,7 +91,7 @@ def train(
     held_out = fold if fold is not None else 0
     name = recipes.for_network(network, changes, name=recipe).network.name
     if recipe is None and recipes.name_for(network) != recipes.SHARED:
-        err.print(f"Trains as the paper of {network} did; --recipe default suits short runs better.")
+        err.print(f"Trains as the paper of {network} did; --recipe default suits short runs.")
     part = f"fold{held_out}" if split in (None, "folds") else split
     folder = RunFolder(out_folder or Path("runs") / f"{title}-{name}-{part}")
     request = Request(
