@@ -136,7 +136,7 @@ def resume(folder: RunFolder, listener: Listener) -> Outcome:
     prepared = _prepare(folder, task, plan, parts, listener)
     network = build_network(plan.network, task)  # its weights are in the checkpoint
     module = _module(network, prepared, request, elapsed=0.0)
-    return _train(module, prepared, folder, _device(request), listener, first=first)
+    return _train(module, prepared, folder, device_of(request), listener, first=first)
 
 
 def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: bool) -> Outcome:
@@ -147,7 +147,7 @@ def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: boo
     matched = layouts.find(Path(request.data), asked, request.numbering)
     task = matched.task
     recipe = recipes.for_network(request.network, _settings(request), name=request.recipe)
-    device = _device(request)
+    device = device_of(request)
     with torch.device("meta"):  # a wrong option is found before the data are read
         build_network(sized(recipe.network, device), task)
     cases = layouts.require_labelled(matched.data_set)
@@ -174,7 +174,12 @@ def _settings(request: Request) -> tuple[str, ...]:
     return (*request.settings, *epochs)
 
 
-def _device(request: Request) -> torch.device:
+def device_of(request: Request) -> torch.device:
+    """Return the device that a run was asked to use.
+
+    Raises:
+        UsageError: It is a GPU, and there is none.
+    """
     return devices.choose(cast("devices.DeviceChoice", request.device))
 
 
@@ -262,7 +267,7 @@ def _written(
     """Write what a run leaves behind, finished or stopped."""
     curves.draw(read_metrics(folder.metrics), folder.curves)
     bundle = bundles.write(folder.bundle, task, plan, weights, experience=_experience(folder))
-    if finished:
+    if finished and folder.shared_cache is None:
         shutil.rmtree(folder.cache, ignore_errors=True)
     return Outcome(bundle, finished, dice)
 
