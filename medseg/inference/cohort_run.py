@@ -10,7 +10,6 @@ from typing import Final, Literal, Protocol, runtime_checkable
 import torch
 
 from medseg import files, memory
-from medseg.bundle import Bundle
 from medseg.data.cases import read_image
 from medseg.data.description import describe_labels, describe_scan
 from medseg.data.preprocessing import Measured
@@ -25,6 +24,7 @@ from medseg.inference.quality import assess
 from medseg.inference.reduction import Reducing
 from medseg.inference.report import Entry, Report, state_of
 from medseg.inference.scans import RESULT
+from medseg.model import Model
 from medseg.segmentation import Segmentation
 from medseg.volume import Volume
 
@@ -260,7 +260,7 @@ def entropy_path(output: Path) -> Path:
     return output.parent / ENTROPY / f"{name}_{ENTROPY}.nii.gz"
 
 
-def _expected(job: Job, bundle: Bundle, settings: Settings) -> Entry:
+def _expected(job: Job, bundle: Model, settings: Settings) -> Entry:
     """Return the entry of a job that has not begun."""
     choice, matched = settings.choice, job.scan.matched
     task = bundle.task if matched is None else matched.task

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from medseg import model_list
 from medseg.data.cases import read_image, require_usable
-from medseg.data.preprocessing import prepare, restore
+from medseg.data.preprocessing import restore
 from medseg.errors import UsageError
 from medseg.formats import ANY, Choice
 from medseg.inference import device as devices
@@ -32,7 +32,8 @@ class Predictor:
     warning says what was made smaller.
 
     Args:
-        model: Run folder, bundle, or name of an installed model; None for the only one there is.
+        model: Run folder, bundle, results folder of nnU-Net, or name of an installed model;
+            None for the only one there is.
         device: `auto` takes a GPU if there is one.
 
     Raises:
@@ -63,7 +64,7 @@ class Predictor:
             UsageError: A folder holds several scans, or a channel is missing or none of the task's.
         """
         bundle = self._reducing.predictor.bundle
-        prepared = prepare(_volume(scan, bundle.task, choice), bundle.task, bundle.plan)
+        prepared = bundle.prepare(_volume(scan, bundle.task, choice))
         with self._network:
             scores = self._reducing.run(
                 lambda less: prediction.logits(less.network, prepared.image, less.bundle.plan)
@@ -82,7 +83,8 @@ def predict(
 
     Args:
         scan: See `GivenScan`.
-        model: Run folder, bundle, or name of an installed model; None for the only one there is.
+        model: Run folder, bundle, results folder of nnU-Net, or name of an installed model;
+            None for the only one there is.
         device: `auto` takes a GPU if there is one.
         choice: Which image is meant where a file or folder holds several.
 

@@ -12,8 +12,8 @@ from typing import Any, Final, Literal
 from medseg import files, formats
 from medseg import recipe as recipes
 from medseg import task as tasks
-from medseg.bundle import Bundle
 from medseg.errors import UsageError
+from medseg.model import Model
 from medseg.version import __version__
 
 FORMAT: Final = 1
@@ -115,7 +115,7 @@ class Report:
         return unchanged and Path(expected.output).is_file()
 
 
-def described(bundle: Bundle) -> dict[str, str]:
+def described(bundle: Model) -> dict[str, str]:
     """Return what a reader of the file needs to know of a model: name, hash, task and plan.
 
     The task and the plan stand there whole, since their names alone may mean another one elsewhere.
