@@ -8,7 +8,7 @@ from torch import nn
 
 from medseg.bundle import Bundle
 from medseg.data.preprocessing import Measured, prepare, restore, restore_measured
-from medseg.inference.sliding_window import predict_logits
+from medseg.inference.sliding_window import Tiling, predict_logits
 from medseg.recipe import Plan
 from medseg.segmentation import Segmentation
 from medseg.shapes import Image, Scores
@@ -51,11 +51,6 @@ def predict_measured(predictor: Predictor, volume: Volume, *, keep_entropy: bool
 def logits(network: nn.Module, image: Image, plan: Plan) -> Scores:
     """Apply a network to a prepared image, on the device where the network's weights are."""
     device = next(network.parameters()).device
-    result = predict_logits(
-        network,
-        torch.from_numpy(np.array(image)).to(device),  # a copy: the image may be read-only
-        patch=plan.patch,
-        overlap=plan.inference.overlap,
-        batch=plan.inference.batch,
-    )
-    return result.cpu().numpy()
+    tiling = Tiling(plan.patch, plan.inference.overlap, plan.inference.batch)
+    given = torch.from_numpy(np.require(image, requirements="W")).to(device)
+    return predict_logits(network, given, tiling).cpu().numpy()
