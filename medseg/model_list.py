@@ -11,13 +11,16 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
-from medseg import bundle_archive, files
+from medseg import bundle_archive, files, nnunet_bundle
 from medseg.bundle import MANIFEST, Bundle
 from medseg.bundle import read as read_bundle
+from medseg.data import channel_names
 from medseg.errors import ModelError
+from medseg.model import Model
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,16 @@ def models() -> list[Listed]:
     return sorted(found, key=lambda model: model.name)
 
 
+def document(listed: list[Listed]) -> list[dict[str, Any]]:
+    """Return models ready for JSON, for programs that call medseg.
+
+    Each has `name`, `title` of its task, `task`, `network`, `folder`, `hash`, `installed`,
+    `channels` (`name`, `modality`, and the usual `spellings` of the name) and `labels` (`name`,
+    `title`, `value`, `colour`).
+    """
+    return [_described(model) for model in listed]
+
+
 def name_of(bundle: Bundle) -> str:
     """Return a short name that no other model has, such as `hippocampus-swin_unetr-1f3a9c07`."""
     return f"{bundle.task.name}-{bundle.plan.network.name}-{bundle.hash[:8]}"
@@ -112,12 +125,30 @@ def places() -> list[Path]:
     return sorted(place for place in listed if place and (place / MANIFEST).is_file())
 
 
-def choose(model: Path | None) -> Bundle:
-    """Read the bundle `model`, a path or the name of one on the list, or the only one there.
+def choose(model: Path | None) -> Model:
+    """Read the model `model`, a path or the name of one on the list, or the only one there.
 
     Raises:
         ModelError: There is none, or there are several to choose from, or it is damaged.
     """
+    if model is not None and nnunet_bundle.is_results_folder(model):
+        return nnunet_bundle.read(model)
+    return choose_bundle(model)
+
+
+def choose_bundle(model: Path | None) -> Bundle:
+    """Do as `choose` does, for a model of medseg alone.
+
+    Raises:
+        ModelError: There is none, or there are several to choose from, or it is damaged, or it is
+            nnU-Net's.
+    """
+    if model is not None and nnunet_bundle.is_results_folder(model):
+        raise ModelError(
+            "is a results folder of nnU-Net, which is used where it lies",
+            where=model,
+            remedy=f"Segment with it: medseg predict SCAN --model {model}",
+        )
     if model is not None:
         named = [] if model.exists() else [one for one in models() if one.name == str(model)]
         return named[0].bundle if named else read_bundle(_unpacked(model))
@@ -134,6 +165,32 @@ def choose(model: Path | None) -> Bundle:
             remedy="Name one with --model",
         )
     return read_bundle(known[0])
+
+
+def _described(model: Listed) -> dict[str, Any]:
+    bundle, task = model.bundle, model.bundle.task
+    return {
+        "name": model.name,
+        "title": task.title,
+        "task": task.name,
+        "network": bundle.plan.network.name,
+        "folder": str(bundle.folder),
+        "hash": bundle.hash,
+        "installed": model.installed,
+        "channels": [
+            {"name": name, "modality": modality, "spellings": channel_names.spellings(name)}
+            for name, modality in task.channels.items()
+        ],
+        "labels": [
+            {
+                "name": name,
+                "title": task.title_of(name),
+                "value": label.value,
+                "colour": label.colour,
+            }
+            for name, label in task.labels.items()
+        ],
+    }
 
 
 def _unpacked(model: Path) -> Path:

@@ -6,6 +6,8 @@ every voxel gets the label (or background) whose pattern agrees best, where the 
 pattern is the sum of the logits of its regions. For independent sigmoid outputs this is the
 most likely allowed pattern; for masks, whose logits count as +1 and -1, it is the one with the
 fewest regions changed. Of equals, the pattern with more regions wins, so that a structure is kept.
+
+A task may have another rule: regions that are painted over each other, as nnU-Net does.
 """
 
 import numpy as np
@@ -73,8 +75,32 @@ def entropy(logits: Scores, task: Task) -> Float32[np.ndarray, "i j k"]:
 
 
 def decode_logits(logits: Scores, task: Task) -> LabelMap:
-    """Return the most likely label map given a network's logits; see the rule above."""
+    """Return the most likely label map given a network's logits; see the rules above."""
+    if task.painted is not None:
+        return _painted(logits, task)
     values, table = patterns(task)
-    agreement = np.tensordot(table, logits, axes=1)
-    lookup = np.array(values, dtype=label_map_dtype(task))
-    return lookup[agreement.argmax(axis=0)]
+    best = _agreement(logits, table[0]).copy()
+    place = np.zeros(best.shape, np.min_scalar_type(len(values)))
+    for number in range(1, len(values)):  # the best so far: no scores of all candidates at once
+        agreement = _agreement(logits, table[number])
+        better = (agreement > best).astype(place.dtype)
+        np.maximum(best, agreement, out=best)
+        better *= place.dtype.type(number)
+        np.maximum(place, better, out=place)  # numbers rise, so that the larger is the later
+    return np.array(values, dtype=label_map_dtype(task))[place]
+
+
+def _agreement(
+    logits: Scores, pattern: Float32[np.ndarray, " outputs"]
+) -> Float32[np.ndarray, "i j k"]:
+    switched_on = np.flatnonzero(pattern)
+    if len(switched_on) == 1:
+        return logits[switched_on[0]]
+    return logits[switched_on].sum(axis=0)
+
+
+def _painted(logits: Scores, task: Task) -> LabelMap:
+    result = np.zeros(logits.shape[1:], dtype=label_map_dtype(task))
+    for region, label in zip(logits, (task.painted or {}).values(), strict=True):
+        result[region > 0] = task.labels[label].value
+    return result

@@ -1,13 +1,9 @@
-"""Where overlapping patches meet: logits added up with a weight that trusts a patch's middle most.
+"""Where overlapping patches meet: their logits, weighted and added up.
 
 On the processor a compiled loop does it. It adds several patches while the sums lie in the cache,
 since the time goes into memory and not into arithmetic; elsewhere torch does it.
-
-Source: Isensee et al. 2021, nnU-Net, https://doi.org/10.1038/s41592-020-01008-z, supplement, for
-the Gaussian weight.
 """
 
-import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,28 +19,11 @@ from medseg.blocks.selective_scan import import_error
 from medseg.blocks.selective_scan.cpu import threads
 from medseg.shapes import Shape
 
-GAUSSIAN_SIGMA: Final = 0.125
-"""Standard deviation of the blending weight, as a part of the patch's length."""
-
-SMALLEST_WEIGHT: Final = 1e-3
-"""Weight at the corners, relative to the middle; it keeps the division exact there."""
-
 HELD: Final = 4
 """Patches whose logits wait to be added up together."""
 
 Value = TypeVar("Value")
 Box = tuple[slice, slice, slice]
-
-
-@functools.lru_cache(maxsize=8)
-def gaussian(patch: Shape) -> Float32[Tensor, "i j k"]:
-    """Return the weight of every voxel of a patch: 1 where it is largest."""
-    axes = []
-    for size in patch:
-        distance = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-        axes.append(torch.exp(-0.5 * (distance / (GAUSSIAN_SIGMA * size)) ** 2))
-    weight = torch.einsum("i,j,k->ijk", *axes)
-    return weight.div(weight.max()).clamp(min=SMALLEST_WEIGHT).float()
 
 
 def box(start: Shape, size: Shape) -> Box:
@@ -90,7 +69,7 @@ class Band:
     Args:
         extent: Voxels of the image.
         axes: The first voxels of the patches along each axis.
-        patch: Voxels of a patch.
+        weight: How much each voxel of a patch counts.
         axis: Along which the planes lie.
         depth: Planes that are held: at least the patch's, at most the image's.
         device: Where the logits are.
@@ -100,16 +79,17 @@ class Band:
         self,
         extent: Shape,
         axes: Sequence[list[int]],
-        patch: Shape,
+        weight: Float32[Tensor, "i j k"],
         *,
         axis: int,
         depth: int,
         device: torch.device,
     ) -> None:
+        patch = (weight.shape[0], weight.shape[1], weight.shape[2])
         self._patch, self._axis, self._depth = patch, axis, depth
         self._shape = replaced(extent, axis, depth)
         self._along = axes[axis]
-        self._weight = gaussian(patch).to(device)
+        self._weight = weight.to(device)
         self._row = torch.zeros(replaced(extent, axis, patch[axis]), device=device)
         for i, j, k in itertools.product(*replaced(axes, axis, [0])):
             self._row[box((i, j, k), patch)] += self._weight

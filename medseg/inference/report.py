@@ -4,16 +4,22 @@ It names files as the user named them and holds numbers; no field of an image's 
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+import threading
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from medseg import files
+from medseg import files, formats
+from medseg import recipe as recipes
+from medseg import task as tasks
 from medseg.errors import UsageError
+from medseg.model import Model
 from medseg.version import __version__
 
 FORMAT: Final = 1
 NAME: Final = "report.json"
+_DETACHED: Final = (".hdr", ".img", ".hdr.gz", ".img.gz", ".mhd", ".nhdr")
+"""Ends of files whose header or voxels may lie beside them."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,8 @@ class Entry:
         model: Hash of the model.
         inputs_state: Size and time of change of each input, by which a changed scan is known.
         settings: What else decides on the result.
+        label_values: What stands for each label in the output.
+        channel_order: Places of the task's channels among those of the input; None if the same.
         error: Why it failed.
         seconds: How long it took, reading and writing included.
         peak_memory_mb: Of the process meanwhile, and of the GPU if one was used.
@@ -43,6 +51,8 @@ class Entry:
     model: str
     inputs_state: list[list[int]]
     settings: dict[str, Any] = field(default_factory=dict)
+    label_values: dict[str, int] = field(default_factory=dict)
+    channel_order: list[int] | None = None
     error: str | None = None
     seconds: float = 0.0
     peak_memory_mb: dict[str, float] = field(default_factory=dict)
@@ -56,7 +66,7 @@ class Report:
 
     Args:
         path: The file, or None to keep no record.
-        model: Name and hash of the model, as the file's head.
+        model: What is known of the model, as the file's head; see `described`.
 
     Raises:
         UsageError: `path` is there and is no report.
@@ -66,23 +76,27 @@ class Report:
         self.path = path
         self.model = model
         self.entries = _read(path) if path is not None and path.exists() else {}
+        self._writing = threading.Lock()
 
     def record(self, entry: Entry) -> None:
         """Put an entry in the place of an older one of the same output, and write the file.
 
+        It may be called from several threads.
+
         Raises:
             OutputError: It cannot be written.
         """
-        self.entries[entry.output] = asdict(entry)
-        if self.path is None:
-            return
-        document = {
-            "format": FORMAT,
-            "medseg": __version__,
-            "model": self.model,
-            "cases": list(self.entries.values()),
-        }
-        files.write_text(self.path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        with self._writing:
+            self.entries[entry.output] = asdict(entry)
+            if self.path is None:
+                return
+            document = {
+                "format": FORMAT,
+                "medseg": __version__,
+                "model": self.model,
+                "cases": list(self.entries.values()),
+            }
+            files.write_text(self.path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
     def is_done(self, expected: Entry) -> bool:
         """Tell whether the result that `expected` describes is there and needs no work.
@@ -93,15 +107,84 @@ class Report:
         if earlier is None or earlier.get("status") != "done":
             return False
         same = asdict(expected)
-        decisive = ("model", "input", "inputs_state", "settings")
+        decisive = (
+            *("model", "input", "inputs_state", "settings"),
+            *("label_values", "channel_order"),
+        )
         unchanged = all(earlier.get(key) == same[key] for key in decisive)
         return unchanged and Path(expected.output).is_file()
 
 
+def described(bundle: Model) -> dict[str, str]:
+    """Return what a reader of the file needs to know of a model: name, hash, task and plan.
+
+    The task and the plan stand there whole, since their names alone may mean another one elsewhere.
+    """
+    return {
+        "task": bundle.task.name,
+        "network": bundle.plan.network.name,
+        "hash": bundle.hash,
+        "task_yaml": tasks.text(bundle.task),
+        "plan_yaml": recipes.plan_text(bundle.plan),
+    }
+
+
+@dataclass(frozen=True)
+class Document:
+    """A report as it was read.
+
+    Attributes:
+        version: Of the medseg that wrote it.
+        model: See `described`; older files lack the task and the plan.
+        entries: The cases, in the order they were recorded.
+    """
+
+    version: str
+    model: dict[str, str]
+    entries: tuple[Entry, ...]
+
+
+def read(path: Path) -> Document:
+    """Read a report.
+
+    Raises:
+        UsageError: There is none at `path`, or it is damaged.
+    """
+    entries = _read(path)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    known = {each.name for each in fields(Entry)}
+    kept = [{key: entry[key] for key in entry.keys() & known} for entry in entries.values()]
+    try:
+        read = tuple(Entry(**entry) for entry in kept)
+        return Document(str(document["medseg"]), dict(document["model"]), read)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _no_report(path) from error
+
+
 def state_of(paths: tuple[Path, ...]) -> list[list[int]]:
-    """Return size and time of change of each path; zeros for one that is not there."""
-    found = [path.stat() if path.exists() else None for path in paths]
-    return [[stat.st_size, stat.st_mtime_ns] if stat else [0, 0] for stat in found]
+    """Return size and time of change of each path; zeros for one that is not there.
+
+    Of a folder these are the sum and the latest of its files, since changing a slice leaves the
+    folder as it was; so with a header whose voxels lie in a file beside it.
+    """
+    states = []
+    for path in paths:
+        found = [part.stat() for part in _parts(path)]
+        size, latest = sum(s.st_size for s in found), max((s.st_mtime_ns for s in found), default=0)
+        states.append([size, latest])
+    return states
+
+
+def _parts(path: Path) -> list[Path]:
+    """Return the files that a path stands for."""
+    if path.is_dir():
+        return [part for part in path.iterdir() if part.is_file()]
+    if not path.exists():
+        return []
+    if not path.name.lower().endswith(_DETACHED):
+        return [path]
+    stem = formats.stem(path)
+    return [part for part in path.parent.iterdir() if part.name.startswith(f"{stem}.")]
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
@@ -111,8 +194,12 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
             raise ValueError(f"there is no format {document['format']}")
         return {entry["output"]: dict(entry) for entry in document["cases"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            "is no report of medseg",
-            where=path,
-            remedy="Move it away, or name another folder with -o",
-        ) from error
+        raise _no_report(path) from error
+
+
+def _no_report(path: Path) -> UsageError:
+    return UsageError(
+        "is no report of medseg",
+        where=path,
+        remedy="Move it away, or name another folder with -o",
+    )

@@ -1,6 +1,6 @@
 """A network applied patch by patch to an image of any size.
 
-Patches overlap; where they do, logits are averaged, see `medseg.inference.blending`. What is
+Patches overlap; where they do, logits are averaged, see `medseg.inference.blend_weight`. What is
 finished is handed out slab by slab, so that the logits of a large image need not be held.
 
 Source: Isensee et al. 2021, nnU-Net, https://doi.org/10.1038/s41592-020-01008-z, supplement.
@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 from torch.nn import functional
 
+from medseg.inference.blend_weight import Blend, weight
 from medseg.inference.blending import HELD, Answer, Band, box, replaced
 from medseg.shapes import Shape
 
@@ -34,12 +35,14 @@ class Tiling:
         batch: Patches computed at once.
         mirror_axes: Axes (0, 1, 2) along which each patch is predicted mirrored too, in every
             combination; the logits are averaged.
+        blend: How overlapping patches are averaged.
     """
 
     patch: Shape
     overlap: float = 0.5
     batch: int = 1
     mirror_axes: tuple[int, ...] = ()
+    blend: Blend = "gaussian"
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +158,7 @@ class _Passage:
         self._band = Band(
             self._extent,
             self._axes,
-            patch,
+            weight(patch, tiling.blend),
             axis=axis,
             depth=self._depth,
             device=self._device,
