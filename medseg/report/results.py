@@ -10,10 +10,10 @@ from typing import Final
 
 from medseg import formats
 from medseg import task as tasks
-from medseg.bundle import Bundle
 from medseg.errors import DataError, ImageError, UsageError
 from medseg.formats import Choice
 from medseg.inference.report import NAME, Document, Entry, described, read
+from medseg.model import Model
 from medseg.task import Task
 
 _PREFERRED: Final = (".nii.gz", ".nii")
@@ -118,7 +118,7 @@ def of_file(
     *,
     task: Task | None = None,
     scans: Sequence[Path] = (),
-    bundle: Bundle | None = None,
+    bundle: Model | None = None,
 ) -> Results:
     """Return one label map as a result, with what a report beside it knows of it.
 
