@@ -11,12 +11,14 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
 from medseg import bundle_archive, files
 from medseg.bundle import MANIFEST, Bundle
 from medseg.bundle import read as read_bundle
+from medseg.data import channel_names
 from medseg.errors import ModelError
 
 
@@ -101,6 +103,16 @@ def models() -> list[Listed]:
     return sorted(found, key=lambda model: model.name)
 
 
+def document(listed: list[Listed]) -> list[dict[str, Any]]:
+    """Return models ready for JSON, for programs that call medseg.
+
+    Each has `name`, `title` of its task, `task`, `network`, `folder`, `hash`, `installed`,
+    `channels` (`name`, `modality`, and the usual `spellings` of the name) and `labels` (`name`,
+    `title`, `value`, `colour`).
+    """
+    return [_described(model) for model in listed]
+
+
 def name_of(bundle: Bundle) -> str:
     """Return a short name that no other model has, such as `hippocampus-swin_unetr-1f3a9c07`."""
     return f"{bundle.task.name}-{bundle.plan.network.name}-{bundle.hash[:8]}"
@@ -134,6 +146,32 @@ def choose(model: Path | None) -> Bundle:
             remedy="Name one with --model",
         )
     return read_bundle(known[0])
+
+
+def _described(model: Listed) -> dict[str, Any]:
+    bundle, task = model.bundle, model.bundle.task
+    return {
+        "name": model.name,
+        "title": task.title,
+        "task": task.name,
+        "network": bundle.plan.network.name,
+        "folder": str(bundle.folder),
+        "hash": bundle.hash,
+        "installed": model.installed,
+        "channels": [
+            {"name": name, "modality": modality, "spellings": channel_names.spellings(name)}
+            for name, modality in task.channels.items()
+        ],
+        "labels": [
+            {
+                "name": name,
+                "title": task.title_of(name),
+                "value": label.value,
+                "colour": label.colour,
+            }
+            for name, label in task.labels.items()
+        ],
+    }
 
 
 def _unpacked(model: Path) -> Path:

@@ -75,6 +75,21 @@ def entropy(logits: Scores, task: Task) -> Float32[np.ndarray, "i j k"]:
 def decode_logits(logits: Scores, task: Task) -> LabelMap:
     """Return the most likely label map given a network's logits; see the rule above."""
     values, table = patterns(task)
-    agreement = np.tensordot(table, logits, axes=1)
-    lookup = np.array(values, dtype=label_map_dtype(task))
-    return lookup[agreement.argmax(axis=0)]
+    best = _agreement(logits, table[0]).copy()
+    place = np.zeros(best.shape, np.min_scalar_type(len(values)))
+    for number in range(1, len(values)):  # the best so far: no scores of all candidates at once
+        agreement = _agreement(logits, table[number])
+        better = (agreement > best).astype(place.dtype)
+        np.maximum(best, agreement, out=best)
+        better *= place.dtype.type(number)
+        np.maximum(place, better, out=place)  # numbers rise, so that the larger is the later
+    return np.array(values, dtype=label_map_dtype(task))[place]
+
+
+def _agreement(
+    logits: Scores, pattern: Float32[np.ndarray, " outputs"]
+) -> Float32[np.ndarray, "i j k"]:
+    switched_on = np.flatnonzero(pattern)
+    if len(switched_on) == 1:
+        return logits[switched_on[0]]
+    return logits[switched_on].sum(axis=0)

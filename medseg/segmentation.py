@@ -28,7 +28,7 @@ class Segmentation:
                 f"a label map of {self.label_map.shape} does not fill a grid of {self.grid.shape}"
             )
         known = {0} | {label.value for label in self.task.labels.values()}
-        unknown = set(np.unique(self.label_map).tolist()) - known
+        unknown = _values(self.label_map) - known
         if unknown:
             raise ValueError(
                 f"values {sorted(unknown)} are no labels of task {self.task.name};"
@@ -84,6 +84,14 @@ class FileValues:
             known = [label.value for label in task.labels.values()]
             result[~np.isin(voxels, [*listed, *known])] = 0
         return result
+
+
+def _values(label_map: LabelMap) -> set[int]:
+    """Return the values that occur, plane by plane: sorting them all would take a second map."""
+    found: set[int] = set()
+    for plane in np.moveaxis(label_map, int(np.argmax(label_map.strides)), 0):
+        found.update(np.unique(plane).tolist())
+    return found
 
 
 def label_map_dtype(task: Task) -> type[np.uint8] | type[np.uint16]:

@@ -128,3 +128,20 @@ def test_a_bundle_in_a_file_must_be_installed_first(train, tmp_path):
     bundle_archive.export(train("run"), tmp_path / "model.zip")
     with pytest.raises(ModelError, match="Install it with 'medseg models install"):
         model_list.choose(tmp_path / "model.zip")
+
+
+def test_a_program_learns_what_a_model_needs_and_finds(train):
+    made = train("run")
+    (told,) = json.loads(json.dumps(model_list.document(model_list.models())))
+    assert told["name"] == model_list.name_of(made)
+    assert (told["task"], told["network"]) == ("hippocampus", "swin_unetr")
+    assert (told["folder"], told["installed"]) == (str(made.folder.resolve()), False)
+    (channel,) = told["channels"]
+    assert (channel["name"], channel["modality"]) == ("t1", "mr")
+    assert {"t1", "t1w"} <= set(channel["spellings"])
+    assert told["labels"][1] == {
+        "name": "posterior",
+        "title": "Posterior hippocampus",
+        "value": 2,
+        "colour": "#3080c0",
+    }

@@ -60,6 +60,9 @@ class StateSpaceOptions:
 class StateSpace(nn.Module):
     """Convolve, scan in each direction, add up, normalise and gate: SS2D and SS3D."""
 
+    ROUNDED = ("x_proj_weight", "dt_projs_weight")
+    """Weights that may be rounded to bfloat16; the scan is in float32."""
+
     def __init__(self, features: int, options: StateSpaceOptions) -> None:
         super().__init__()
         self.orders = cross_scan.parse(options.scan_orders)

@@ -33,6 +33,9 @@ class WindowAttention(nn.Module):
     With `mask_filling`, no token sees the zeros that a grid is filled up with to whole windows.
     """
 
+    ROUNDED = (TABLE,)
+    """Weights that may be rounded to bfloat16."""
+
     def __init__(
         self,
         features: int,

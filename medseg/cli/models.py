@@ -1,5 +1,6 @@
 """`medseg models`: the models on this machine, and bundles as files to hand on."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +12,18 @@ app = typer.Typer(help="List, install, export, verify and remove models.", no_ar
 
 
 @app.command("list")
-def list_() -> None:
+def list_(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="For programs: channels, labels and folders, as JSON.")
+    ] = False,
+) -> None:
     """List the models that were trained or installed on this machine."""
     from medseg import model_list
 
     found = model_list.models()
+    if as_json:
+        out.print(json.dumps(model_list.document(found), ensure_ascii=False), soft_wrap=True)
+        return
     if not found:
         err.print("No model was trained or installed on this machine.")
     for model in found:

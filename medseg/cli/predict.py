@@ -81,7 +81,7 @@ def predict(
     from medseg.inference import cohort_run
     from medseg.inference.device import choose
     from medseg.inference.predict import load
-    from medseg.inference.report import NAME, Report
+    from medseg.inference.report import NAME, Report, described
 
     _require_one_source(scans, channel, held_out, output)
     choice, channels = _choice(series, volume), parsed(channel or [])
@@ -92,8 +92,8 @@ def predict(
     write = result_files.writer(jobs, leading, exporters, choice)
     into_folder = output is not None and jobs[0].output.parent == output
     network = bundle.plan.network.name
-    head = {"task": bundle.task.name, "network": network, "hash": bundle.hash}
-    report = Report(output / NAME if output is not None and into_folder else None, head)
+    path = output / NAME if output is not None and into_folder else None
+    report = Report(path, described(bundle))
     predictor = load(bundle, choose(device))
     err.print(f"Model: {bundle.folder} (task {bundle.task.name}, {network})")
     if strict and bundle.experience is None:

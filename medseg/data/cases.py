@@ -62,7 +62,8 @@ def read_image(case: Case, task: Task, choice: Choice = ANY) -> Volume:
                 where=path,
                 remedy="Resample the channels of a case onto one grid first",
             )
-    voxels = np.concatenate([volume.voxels for volume in volumes])
+    several = len(volumes) > 1
+    voxels = np.concatenate([v.voxels for v in volumes]) if several else volumes[0].voxels
     if case.order is not None and max(case.order) < len(voxels):
         voxels = voxels[list(case.order)]
     _check_channels(len(voxels), task, where=case.images[0])

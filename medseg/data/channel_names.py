@@ -27,6 +27,12 @@ def meaning(name: str) -> str:
     return plain
 
 
+def spellings(name: str) -> list[str]:
+    """Return what a channel is also called, in lower case without separators, sorted."""
+    usual = meaning(name)
+    return sorted(SPELLINGS.get(usual, {usual}))
+
+
 def of_channel(name: str, channels: tuple[str, ...]) -> str | None:
     """Return the one of a task's `channels` that `name` stands for, or None."""
     for channel in channels:

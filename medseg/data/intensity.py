@@ -10,16 +10,20 @@ Source: Isensee et al. 2021, nnU-Net, https://doi.org/10.1038/s41592-020-01008-z
 the clipping of MR is ours.
 """
 
+import math
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Float32, Float64, Shaped
 
 from medseg.recipe import Window
 from medseg.shapes import Image, Voxels
 from medseg.task import Task
 
 CLIPPED_PERCENTILES: Final = (0.5, 99.5)
+PIECE_VOXELS: Final = 1 << 22
+"""How many are held in float64 at a time."""
 _SMALLEST_DEVIATION: Final = 1e-8
 """Below this, in HU or as a part of the mean, values count as alike: one cannot divide by it."""
 
@@ -32,11 +36,20 @@ def normalise(voxels: Voxels, task: Task, windows: dict[str, Window]) -> Image:
         task: Names the channels and their modalities.
         windows: For each CT channel, the statistics of the training set.
     """
-    channels = [
-        _by_window(channel, windows[name]) if name in windows else _by_itself(channel)
+    return np.concatenate(list(normalised_pieces(voxels, task, windows)), axis=1)
+
+
+def normalised_pieces(voxels: Voxels, task: Task, windows: dict[str, Window]) -> Iterator[Image]:
+    """Yield what `normalise` returns in pieces that follow one another along i."""
+    scales = [
+        windows[name] if name in windows else own_window(channel)
         for name, channel in zip(task.channels, voxels, strict=True)
     ]
-    return np.stack(channels)
+    bring = [_by_window if name in windows else _by_itself for name in task.channels]
+    rows = max(1, PIECE_VOXELS // max(1, voxels[:, :1].size))
+    for start in range(0, voxels.shape[1], rows):
+        part = voxels[:, start : start + rows]
+        yield np.stack([act(*given) for act, *given in zip(bring, part, scales, strict=True)])
 
 
 def own_window(values: Shaped[np.ndarray, "..."]) -> Window:
@@ -44,15 +57,15 @@ def own_window(values: Shaped[np.ndarray, "..."]) -> Window:
 
     Voxels that are zero do not count. A channel without any other has the mean 0, deviation 1.
     """
-    inside = values[values != 0].astype(np.float64)  # float32 sums lose digits at a million
+    flat = values.ravel(order="K")
+    inside = flat[flat != 0]
     if not inside.size:
         return Window(lower=0.0, upper=0.0, mean=0.0, deviation=1.0)
-    lower, upper = np.percentile(inside, CLIPPED_PERCENTILES)
-    np.clip(inside, lower, upper, out=inside)
-    mean, deviation = float(inside.mean()), float(inside.std())
+    lower, upper = _percentiles(inside)
+    mean, deviation = _moments(inside, lower, upper)
     if deviation < _SMALLEST_DEVIATION * abs(mean):  # two values, as in a mask
         deviation = abs(mean)
-    return Window(lower=float(lower), upper=float(upper), mean=mean, deviation=deviation)
+    return Window(lower=lower, upper=upper, mean=mean, deviation=deviation)
 
 
 def window(values: Float32[np.ndarray, " voxels"]) -> Window:
@@ -67,13 +80,43 @@ def window(values: Float32[np.ndarray, " voxels"]) -> Window:
     return Window(lower=float(lower), upper=float(upper), mean=mean, deviation=deviation)
 
 
+def _percentiles(inside: Shaped[np.ndarray, " voxels"]) -> tuple[float, float]:
+    """Return the clipping percentiles, as `np.percentile` has them; `inside` changes its order.
+
+    In place and in its own type, since a copy in float64 may be larger than all memory.
+    """
+    places = [(inside.size - 1) * percentile / 100 for percentile in CLIPPED_PERCENTILES]
+    below = [int(place) for place in places]
+    above = [min(place + 1, inside.size - 1) for place in below]
+    inside.partition(sorted({*below, *above}))
+    found = [
+        float(inside[low]) + (float(inside[high]) - float(inside[low])) * (place - low)
+        for place, low, high in zip(places, below, above, strict=True)
+    ]
+    return (found[0], found[1])
+
+
+def _moments(
+    inside: Shaped[np.ndarray, " voxels"], lower: float, upper: float
+) -> tuple[float, float]:
+    """Return mean and standard deviation of the clipped voxels, in float64 and piece by piece."""
+    starts = range(0, inside.size, PIECE_VOXELS)
+
+    def clipped(start: int) -> Float64[np.ndarray, " some"]:
+        part = inside[start : start + PIECE_VOXELS].astype(np.float64)
+        return np.clip(part, lower, upper, out=part)
+
+    mean = sum(float(clipped(start).sum()) for start in starts) / inside.size
+    squares = sum(float(np.square(clipped(start) - mean).sum()) for start in starts)
+    return mean, math.sqrt(squares / inside.size)
+
+
 def _by_window(channel: Shaped[np.ndarray, "i j k"], scale: Window) -> Float32[np.ndarray, "i j k"]:
     clipped = np.clip(channel.astype(np.float32), scale.lower, scale.upper)
     return (clipped - np.float32(scale.mean)) / np.float32(scale.deviation)
 
 
-def _by_itself(channel: Shaped[np.ndarray, "i j k"]) -> Float32[np.ndarray, "i j k"]:
-    scale = own_window(channel)
+def _by_itself(channel: Shaped[np.ndarray, "i j k"], scale: Window) -> Float32[np.ndarray, "i j k"]:
     values = channel.astype(np.float64)
     np.clip(values, scale.lower, scale.upper, out=values, where=channel != 0)
     return ((values - scale.mean) / scale.deviation).astype(np.float32)

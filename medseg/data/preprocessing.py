@@ -4,20 +4,24 @@ Training and inference share these functions, so that they cannot drift apart. T
 undoes the way in exactly: axes in their order and direction, and the number of voxels.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Float, Float32, Shaped
 
 from medseg.data import resampling
-from medseg.data.intensity import normalise
+from medseg.data.intensity import normalised_pieces
 from medseg.recipe import Plan
 from medseg.regions import decode_logits, entropy
 from medseg.segmentation import Segmentation, label_map_dtype
 from medseg.shapes import Image, LabelMap, Scores, Shape
 from medseg.task import Task
-from medseg.volume import AxisOrder, Grid, Volume, inverse, order_to_ras, reorder, resampled_grid
+from medseg.volume import AxisOrder, Grid, Volume, order_to_ras, reorder, resampled_grid
 from medseg.volume import to_ras as volume_to_ras
+
+Logits = Float[np.ndarray, "outputs _ _ _"]
+"""A piece of a network's logits, float32 or float16."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +42,13 @@ class Prepared:
 
 
 def prepare(volume: Volume, task: Task, plan: Plan) -> Prepared:
-    """Orient, normalise and resample a scan."""
+    """Orient, normalise and resample a scan, piece by piece: nothing but the result is held."""
     upright = volume_to_ras(volume)
-    image = normalise(np.ascontiguousarray(upright.voxels), task, plan.windows)
     shape = resampled_grid(upright.grid, plan.spacing_mm).shape
+    pieces = normalised_pieces(upright.voxels, task, plan.windows)
+    resampled = resampling.slabs(pieces, upright.grid.shape[0], shape)
     return Prepared(
-        image=resampling.resample(image, shape),
+        image=resampling.joined(resampled, len(upright.voxels), shape),
         original=volume.grid,
         order=order_to_ras(volume.affine),
         ras_shape=upright.grid.shape,
@@ -67,7 +72,7 @@ def prepare_labels(
     masks = np.stack([upright.voxels[0] == value for value in values])
     if masks.shape[1:] == shape:
         return indices[masks.argmax(axis=0)]
-    parts = resampling.slabs(masks.astype(np.float32), shape)
+    parts = resampling.slabs([masks.astype(np.float32)], masks.shape[1], shape)
     return np.concatenate([indices[part.argmax(axis=0)] for part in parts])
 
 
@@ -86,44 +91,77 @@ class Measured:
     entropy: Float32[np.ndarray, "i j k"] | None
 
 
-def restore(logits: Scores, prepared: Prepared, task: Task) -> Segmentation:
+def restore(
+    pieces: Iterable[Logits], prepared: Prepared, task: Task, *, axis: int = 0
+) -> Segmentation:
     """Bring logits back onto the grid of the scan and decide on a label for every voxel.
 
-    Logits are resampled and decided slab by slab: the full-size logits never exist.
+    Neither the logits of the whole image nor those on the scan's grid ever exist: what arrives is
+    resampled and decided at once, but for the last plane, which waits for the next piece.
+
+    Args:
+        pieces: The logits on the grid of the prepared image, piece after piece along `axis`; `[x]`
+            where they are in one. A piece may be overwritten once the next one is asked for.
+        prepared: The scan they are of.
+        task: What the outputs mean.
+        axis: The axis of the prepared image along which the pieces follow one another.
+
+    Raises:
+        ValueError: The pieces do not fill the image.
     """
-    parts = resampling.slabs(logits, prepared.ras_shape)
-    upright = np.concatenate([decode_logits(part, task) for part in parts])
-    return Segmentation(_as_scanned(upright, prepared), prepared.original, task)
+    label_map = np.empty(prepared.original.shape, label_map_dtype(task))
+    target = _upright(label_map, prepared, axis)
+    for place, part in _on_scan(pieces, prepared, axis):
+        target[place] = decode_logits(part, task)
+    return Segmentation(label_map, prepared.original, task)
 
 
 def restore_measured(
-    logits: Scores, prepared: Prepared, task: Task, *, keep_entropy: bool
+    pieces: Iterable[Logits],
+    prepared: Prepared,
+    task: Task,
+    *,
+    axis: int = 0,
+    keep_entropy: bool,
 ) -> Measured:
-    """Do as `restore` does, and measure the entropy on the way, slab by slab."""
+    """Do as `restore` does, and measure the entropy on the way."""
     highest = max(label.value for label in task.labels.values())
     sums, counts = np.zeros(highest + 1), np.zeros(highest + 1)
-    labels, entropies = [], []
-    for part in resampling.slabs(logits, prepared.ras_shape):
+    label_map = np.empty(prepared.original.shape, label_map_dtype(task))
+    kept = np.empty(prepared.original.shape, np.float32) if keep_entropy else None
+    target = _upright(label_map, prepared, axis)
+    for place, part in _on_scan(pieces, prepared, axis):
         decided, unsure = decode_logits(part, task), entropy(part, task)
         values = decided.reshape(-1)
         sums += np.bincount(values, weights=unsure.reshape(-1), minlength=highest + 1)
         counts += np.bincount(values, minlength=highest + 1)
-        labels.append(decided)
-        entropies += [unsure] if keep_entropy else []
+        target[place] = decided
+        if kept is not None:
+            _upright(kept, prepared, axis)[place] = unsure
     means = {
         name: float(sums[label.value] / counts[label.value])
         for name, label in task.labels.items()
         if counts[label.value]
     }
-    label_map = _as_scanned(np.concatenate(labels), prepared)
-    return Measured(
-        Segmentation(label_map, prepared.original, task),
-        means,
-        _as_scanned(np.concatenate(entropies), prepared) if keep_entropy else None,
-    )
+    return Measured(Segmentation(label_map, prepared.original, task), means, kept)
 
 
-def _as_scanned(
-    upright: Shaped[np.ndarray, "a b c"], prepared: Prepared
-) -> Shaped[np.ndarray, "i j k"]:
-    return np.ascontiguousarray(reorder(upright[None], inverse(prepared.order))[0])
+def _on_scan(
+    pieces: Iterable[Logits], prepared: Prepared, axis: int
+) -> Iterator[tuple[slice, Scores]]:
+    """Yield logits on the upright grid of the scan, `axis` first, and which planes they are of."""
+    source, wanted = list(prepared.image.shape[1:]), list(prepared.ras_shape)
+    length = source.pop(axis)
+    i, j, k = (wanted.pop(axis), *wanted)
+    first = (np.moveaxis(piece, 1 + axis, 1) for piece in pieces)
+    start = 0
+    for part in resampling.slabs(first, length, (i, j, k)):
+        yield slice(start, start + part.shape[1]), part
+        start += part.shape[1]
+
+
+def _upright(
+    voxels: Shaped[np.ndarray, "i j k"], prepared: Prepared, axis: int
+) -> Shaped[np.ndarray, "a b c"]:
+    """Return a view of voxels on the scan's grid: its axes nearest to RAS+, `axis` first."""
+    return np.moveaxis(reorder(voxels[None], prepared.order)[0], axis, 0)

@@ -5,19 +5,23 @@ Sample positions are voxel centres: output voxel `n` of an axis lies at input co
 centres the outermost value holds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor
 from torch.nn import functional
 
 from medseg.shapes import Shape
 
-SLAB_ROWS: Final = 16
+SLAB_BYTES: Final = 1 << 25
+"""Of a piece of the result; it fits the processor's cache better than a larger one."""
 
-Array = Float32[np.ndarray, "channels i j k"]
+Array = Float[np.ndarray, "channels i j k"]
+Piece = Float[np.ndarray, "channels _ j k"]
 Resampled = Float32[np.ndarray, "channels a b c"]
 
 
@@ -25,26 +29,103 @@ def resample(voxels: Array, shape: Shape) -> Resampled:
     """Resample every channel to `shape`."""
     if voxels.shape[1:] == shape:
         return voxels
-    return np.concatenate(list(slabs(voxels, shape)), axis=1)
+    return joined(slabs([voxels], voxels.shape[1], shape), len(voxels), shape)
 
 
-def slabs(voxels: Array, shape: Shape, *, rows: int = SLAB_ROWS) -> Iterator[Resampled]:
-    """Yield the result of `resample` in pieces of `rows` planes along i.
+def joined(pieces: Iterable[Piece], channels: int, shape: Shape) -> Resampled:
+    """Put pieces that follow one another along i into one array."""
+    result = np.empty((channels, *shape), np.float32)
+    start = 0
+    for piece in pieces:
+        result[:, start : start + piece.shape[1]] = piece
+        start += piece.shape[1]
+    return result
 
-    Only one piece is held at a time, which keeps the export of many classes within memory.
+
+def slabs(
+    pieces: Iterable[Piece], length: int, shape: Shape, *, rows: int | None = None
+) -> Iterator[Resampled]:
+    """Yield the result of `resample` in pieces along i, as soon as the planes for them are there.
+
+    At most one plane is kept from piece to piece, so that neither all voxels nor all of the result
+    are ever held.
+
+    Args:
+        pieces: The voxels, one piece after the other along i; a piece may be overwritten once the
+            next one is asked for.
+        length: How many planes the pieces have together.
+        shape: Of the result.
+        rows: Most planes of the result in a piece; else what `SLAB_BYTES` holds.
+
+    Raises:
+        ValueError: The pieces have more or fewer planes than `length`.
     """
-    source = torch.from_numpy(np.require(voxels, requirements=("C", "W")))
-    length = source.shape[1]
-    centres = (torch.arange(shape[0], dtype=torch.float64) + 0.5) * length / shape[0] - 0.5
+    places = _places(length, shape[0])
+    carried: Tensor | None = None
+    first = end = done = 0
+    for part in _thin(pieces, shape, rows):
+        held = part if carried is None else torch.cat([carried, part], dim=1)
+        end = first + held.shape[1]
+        ready = int(torch.searchsorted(places.upper, end))
+        step = rows or _rows(held.shape[0], shape)
+        for start in range(done, ready, step):
+            stop = min(start + step, ready)
+            yield _between(held, places.part(start, stop, first), shape).numpy()
+        done = ready
+        keep = min(int(places.lower[done]), end) if done < shape[0] else end
+        carried = held[:, keep - first :].clone() if keep < end else None
+        first = keep
+    if end != length:
+        raise ValueError(f"the pieces have {end} planes instead of {length}")
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Between which two planes each plane of the result lies, and how near to the upper one."""
+
+    lower: Int64[Tensor, " planes"]
+    upper: Int64[Tensor, " planes"]
+    weight: Float32[Tensor, " planes"]
+
+    def part(self, start: int, stop: int, first: int) -> "_Places":
+        """Return the places `start` to `stop`, counted from plane `first`."""
+        there = slice(start, stop)
+        return _Places(self.lower[there] - first, self.upper[there] - first, self.weight[there])
+
+
+def _places(length: int, wanted: int) -> _Places:
+    centres = (torch.arange(wanted, dtype=torch.float64) + 0.5) * length / wanted - 0.5
     centres = centres.clamp(0, length - 1)
     lower = centres.floor().long()
-    upper = (lower + 1).clamp(max=length - 1)
-    weight = (centres - lower).float()[:, None, None]
-    for start in range(0, shape[0], rows):
-        part = slice(start, start + rows)
-        planes = source[:, lower[part]]
-        if shape[0] != length:
-            planes = torch.lerp(planes, source[:, upper[part]], weight[part])
-        if planes.shape[2:] != shape[1:]:
-            planes = functional.interpolate(planes, size=shape[1:], mode="bilinear")
-        yield planes.numpy()
+    weight = (centres - lower).float()
+    return _Places(lower, lower + (weight > 0), weight)
+
+
+def _between(held: Tensor, places: _Places, shape: Shape) -> Tensor:
+    count = len(places.lower)
+    if places.weight.any():
+        weight = places.weight[:, None, None]
+        planes = torch.lerp(held[:, places.lower], held[:, places.upper], weight)
+    elif int(places.lower[-1] - places.lower[0]) == count - 1:  # the planes themselves: no copy
+        planes = held[:, int(places.lower[0]) : int(places.lower[-1]) + 1]
+    else:
+        planes = held[:, places.lower]
+    if planes.shape[2:] != shape[1:]:
+        planes = functional.interpolate(planes, size=shape[1:], mode="bilinear")
+    return planes
+
+
+def _thin(pieces: Iterable[Piece], shape: Shape, rows: int | None) -> Iterator[Tensor]:
+    """Cut pieces into thin ones that torch can read, in float32."""
+    for piece in pieces:
+        channels, planes, j, k = piece.shape
+        step = rows or _rows(channels, (planes, max(j, shape[1]), max(k, shape[2])))
+        for start in range(0, planes, step):
+            thin = piece[:, start : start + step]
+            if min(thin.strides) < 0 or not thin.flags.writeable:
+                thin = thin.copy()
+            yield torch.from_numpy(thin).float()
+
+
+def _rows(channels: int, shape: Shape) -> int:
+    return max(1, SLAB_BYTES // (4 * channels * shape[1] * shape[2]))

@@ -1,7 +1,7 @@
 """Surfaces for 3D printing and viewing: a folder with one binary STL file for each label found.
 
 Vertices are in millimetres, with x to the left, y to the back and z up (LPS), as 3D Slicer reads
-STL. The files are called as the labels of the task. What surface it is: `medseg.surfaces`.
+STL. The files are called as the labels of the task. What surface it is: `medseg.mesh`.
 """
 
 from pathlib import Path
@@ -9,10 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from medseg import files, regions
+from medseg import files, mesh, regions
 from medseg.export import PLAIN, Settings, slicer
+from medseg.mesh import Mesh
 from medseg.segmentation import Segmentation
-from medseg.surfaces import Surface, surface_of
 
 FORMAT: Final = "stl"
 SUFFIX: Final = "_stl"
@@ -37,15 +37,15 @@ def write(path: Path, segmentation: Segmentation, settings: Settings = PLAIN) ->
         target = path / f"{segment.key}.stl"
         mask = regions.mask_of(segmentation.label_map, task, segment.name)
         if mask.any() and (settings.regions or not segment.layer):
-            files.write_verified(target, content(surface_of(mask, segmentation.grid)))
+            files.write_verified(target, content(mesh.of_mask(mask, segmentation.grid)))
         else:
             with files.explained(target):
                 target.unlink(missing_ok=True)
 
 
-def content(surface: Surface) -> bytes:
+def content(surface: Mesh) -> bytes:
     """Return a surface as binary STL, in LPS."""
-    corners = (surface.vertices * _LPS_FROM_RAS)[surface.faces]
+    corners = (surface.points_mm * _LPS_FROM_RAS)[surface.triangles]
     across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     lengths = np.linalg.norm(across, axis=1, keepdims=True)
     triangles = np.zeros(len(corners), dtype=_TRIANGLE)

@@ -6,6 +6,7 @@ emptied, because they may hold a patient's name.
 """
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,7 @@ SUFFIXES: Final = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mg
 
 _NIFTI1_HEADER_BYTES: Final = 348
 _CHUNK_BYTES: Final = 1 << 20
+_PIECE_VOXELS: Final = 1 << 22
 _FREE_TEXT: Final = ("db_name", "intent_name", "aux_file")
 _FOREIGN_UNITS: Final = {1: "metres", 3: "micrometres"}
 _PLACE: Final = (
@@ -114,12 +116,28 @@ def _write(path: Path, voxels: Shaped[np.ndarray, "i j k"], grid: Grid, note: by
 def _load(path: Path) -> tuple[Any, np.ndarray]:
     image = nibabel.load(path)
     if not (isinstance(image, nibabel.Nifti1Image) and path.name.lower().endswith(".gz")):
-        return image, np.asanyarray(image.dataobj)
+        return image, _array(image.dataobj)
     with gzip.open(path) as stream:
-        array = np.asanyarray(type(image).from_stream(stream).dataobj)
+        array = _array(type(image).from_stream(stream).dataobj)
         while stream.read(_CHUNK_BYTES):
             pass  # gzip compares its checksum when the end is read, which nibabel alone never does
     return image, array
+
+
+def _array(stored: Any) -> np.ndarray:
+    """Read the voxels, real ones as float32 and piece by piece: nibabel makes float64 of them."""
+    shape = stored.shape
+    scaled = (stored.slope, stored.inter) != (1, 0) and stored.dtype.kind in "iu"
+    axis = max((n for n, length in enumerate(shape) if length > 1), default=None)
+    if axis is None or 0 in shape or not (scaled or stored.dtype.kind == "f"):
+        return np.asanyarray(stored)
+    result = np.empty(shape, np.float32, order="F")
+    step = max(1, _PIECE_VOXELS * shape[axis] // math.prod(shape))
+    for start in range(0, shape[axis], step):
+        piece = (slice(None),) * axis + (slice(start, start + step),)
+        with np.errstate(over="ignore"):  # too large for float32 becomes infinite, refused later
+            result[piece] = stored[piece]
+    return result
 
 
 def _image(voxels: Shaped[np.ndarray, "i j k"], grid: Grid, note: bytes = b"") -> Any:

@@ -155,10 +155,12 @@ def segment(
     files.remove_leftovers(job.output)
     if found.entropy is not None:
         nifti.write_map(entropy_path(job.output), found.entropy, volume.grid)
-    write(job.output, _in_its_values(found.segmentation, job))
+    written = _in_its_values(found.segmentation, job)
+    write(job.output, written)
     return replace(
         expected,
         status="done",
+        label_values={name: label.value for name, label in written.task.labels.items()},
         seconds=round(time.monotonic() - began, 3),
         peak_memory_mb=_peaks_mb(predictor),
         volumes_ml={name: label.volume_ml for name, label in labels.items()},
@@ -208,6 +210,7 @@ def _expected(job: Job, model: str, settings: Settings) -> Entry:
             "volume": list(choice.volume) if choice.volume else None,
             "uncertainty": settings.uncertainty,
         },
+        channel_order=None if job.case.order is None else list(job.case.order),
     )
 
 

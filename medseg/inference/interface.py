@@ -62,7 +62,7 @@ class Predictor:
         prepared = prepare(_volume(scan, bundle.task, choice), bundle.task, bundle.plan)
         with self._network:
             scores = prediction.logits(self._loaded.network, prepared.image, bundle.plan)
-        return restore(scores, prepared, bundle.task)
+        return restore([scores], prepared, bundle.task)
 
 
 def predict(

@@ -37,7 +37,7 @@ def predict(predictor: Predictor, volume: Volume) -> Segmentation:
     """Segment a scan on its own grid."""
     task, plan = predictor.bundle.task, predictor.bundle.plan
     prepared = prepare(volume, task, plan)
-    return restore(logits(predictor.network, prepared.image, plan), prepared, task)
+    return restore([logits(predictor.network, prepared.image, plan)], prepared, task)
 
 
 def predict_measured(predictor: Predictor, volume: Volume, *, keep_entropy: bool) -> Measured:
@@ -45,7 +45,7 @@ def predict_measured(predictor: Predictor, volume: Volume, *, keep_entropy: bool
     task, plan = predictor.bundle.task, predictor.bundle.plan
     prepared = prepare(volume, task, plan)
     scores = logits(predictor.network, prepared.image, plan)
-    return restore_measured(scores, prepared, task, keep_entropy=keep_entropy)
+    return restore_measured([scores], prepared, task, keep_entropy=keep_entropy)
 
 
 def logits(network: nn.Module, image: Image, plan: Plan) -> Scores:

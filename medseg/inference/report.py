@@ -4,11 +4,14 @@ It names files as the user named them and holds numbers; no field of an image's 
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from medseg import files
+from medseg import recipe as recipes
+from medseg import task as tasks
+from medseg.bundle import Bundle
 from medseg.errors import UsageError
 from medseg.version import __version__
 
@@ -28,6 +31,8 @@ class Entry:
         model: Hash of the model.
         inputs_state: Size and time of change of each input, by which a changed scan is known.
         settings: What else decides on the result.
+        label_values: What stands for each label in the output.
+        channel_order: Places of the task's channels among those of the input; None if the same.
         error: Why it failed.
         seconds: How long it took, reading and writing included.
         peak_memory_mb: Of the process meanwhile, and of the GPU if one was used.
@@ -43,6 +48,8 @@ class Entry:
     model: str
     inputs_state: list[list[int]]
     settings: dict[str, Any] = field(default_factory=dict)
+    label_values: dict[str, int] = field(default_factory=dict)
+    channel_order: list[int] | None = None
     error: str | None = None
     seconds: float = 0.0
     peak_memory_mb: dict[str, float] = field(default_factory=dict)
@@ -56,7 +63,7 @@ class Report:
 
     Args:
         path: The file, or None to keep no record.
-        model: Name and hash of the model, as the file's head.
+        model: What is known of the model, as the file's head; see `described`.
 
     Raises:
         UsageError: `path` is there and is no report.
@@ -98,6 +105,52 @@ class Report:
         return unchanged and Path(expected.output).is_file()
 
 
+def described(bundle: Bundle) -> dict[str, str]:
+    """Return what a reader of the file needs to know of a model: name, hash, task and plan.
+
+    The task and the plan stand there whole, since their names alone may mean another one elsewhere.
+    """
+    return {
+        "task": bundle.task.name,
+        "network": bundle.plan.network.name,
+        "hash": bundle.hash,
+        "task_yaml": tasks.text(bundle.task),
+        "plan_yaml": recipes.plan_text(bundle.plan),
+    }
+
+
+@dataclass(frozen=True)
+class Document:
+    """A report as it was read.
+
+    Attributes:
+        version: Of the medseg that wrote it.
+        model: See `described`; older files lack the task and the plan.
+        entries: The cases, in the order they were recorded.
+    """
+
+    version: str
+    model: dict[str, str]
+    entries: tuple[Entry, ...]
+
+
+def read(path: Path) -> Document:
+    """Read a report.
+
+    Raises:
+        UsageError: There is none at `path`, or it is damaged.
+    """
+    entries = _read(path)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    known = {each.name for each in fields(Entry)}
+    kept = [{key: entry[key] for key in entry.keys() & known} for entry in entries.values()]
+    try:
+        read = tuple(Entry(**entry) for entry in kept)
+        return Document(str(document["medseg"]), dict(document["model"]), read)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _no_report(path) from error
+
+
 def state_of(paths: tuple[Path, ...]) -> list[list[int]]:
     """Return size and time of change of each path; zeros for one that is not there."""
     found = [path.stat() if path.exists() else None for path in paths]
@@ -111,8 +164,12 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
             raise ValueError(f"there is no format {document['format']}")
         return {entry["output"]: dict(entry) for entry in document["cases"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            "is no report of medseg",
-            where=path,
-            remedy="Move it away, or name another folder with -o",
-        ) from error
+        raise _no_report(path) from error
+
+
+def _no_report(path: Path) -> UsageError:
+    return UsageError(
+        "is no report of medseg",
+        where=path,
+        remedy="Move it away, or name another folder with -o",
+    )

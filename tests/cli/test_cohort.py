@@ -59,6 +59,7 @@ def test_the_report_holds_what_was_found_and_no_name(scans, untrained, tmp_path)
         volume_ml = done["volumes_ml"][name]
         assert volume_ml == pytest.approx((labels == value).sum() / 1000)
         assert done["quality"]["labels"][name]["volume_ml"] == volume_ml
+    assert done["label_values"] == {"anterior": 1, "posterior": 2}
     assert done["seconds"] > 0
     assert done["peak_memory_mb"]["host"] > 50
     assert done["quality"]["verdict"] in {"pass", "check", "fail"}

@@ -1,6 +1,6 @@
 import pytest
 
-from medseg.data.channel_names import meaning, of_channel, split_stem, told_by
+from medseg.data.channel_names import meaning, of_channel, spellings, split_stem, told_by
 
 BRATS = ("t1", "t1ce", "t2", "flair")
 
@@ -11,6 +11,12 @@ BRATS = ("t1", "t1ce", "t2", "flair")
 )
 def test_spellings_of_one_channel_mean_the_same(name, usual):
     assert meaning(name) == usual
+
+
+def test_every_spelling_of_a_channel_means_it():
+    assert {"t1c", "t1gd", "t1post"} <= set(spellings("T1c"))
+    assert {meaning(word) for word in spellings("t1n")} == {"t1"}
+    assert spellings("X-ray") == ["xray"]
 
 
 def test_a_task_may_spell_its_channels_as_it_likes():

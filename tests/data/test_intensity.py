@@ -98,3 +98,25 @@ def test_a_window_holds_the_statistics_of_its_values():
 
 def test_a_window_of_equal_values_can_still_be_divided_by():
     assert intensity.window(np.full(5, 40, dtype=np.float32)).deviation > 0
+
+
+def test_pieces_of_a_large_scan_make_the_whole(phantom_task, rng, monkeypatch):
+    voxels = rng.gamma(2.0, 10.0, size=(2, 5, 6, 7)).astype(np.float32)
+    voxels[:, 1] = 0
+    expected = intensity.normalise(voxels, phantom_task, {})
+    monkeypatch.setattr(intensity, "PIECE_VOXELS", 100)
+    pieces = list(intensity.normalised_pieces(voxels.transpose(0, 3, 1, 2), phantom_task, {}))
+    assert [piece.shape for piece in pieces] == [(2, 1, 5, 6)] * 7
+    found = np.concatenate(pieces, axis=1).transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32, np.float64])
+def test_the_scale_is_that_of_numpys_percentiles_mean_and_deviation(dtype, rng):
+    values = (rng.gamma(2.0, 100.0, size=(13, 17, 11)) - 30).astype(dtype)
+    inside = values[values != 0].astype(np.float64)
+    low, high = np.percentile(inside, (0.5, 99.5))
+    clipped = np.clip(inside, low, high)
+    found = intensity.own_window(values[::-1].transpose(2, 0, 1))
+    assert (found.lower, found.upper) == pytest.approx((low, high), rel=1e-12)
+    assert (found.mean, found.deviation) == pytest.approx((clipped.mean(), clipped.std()))

@@ -23,7 +23,7 @@ def test_it_is_torchs_trilinear_interpolation_in_slabs_of_any_size(shape, wanted
     expected = torch.nn.functional.interpolate(
         torch.from_numpy(voxels)[None], size=wanted, mode="trilinear"
     )[0]
-    found = np.concatenate(list(resampling.slabs(voxels, wanted, rows=rows)), axis=1)
+    found = np.concatenate(list(resampling.slabs([voxels], shape[0], wanted, rows=rows)), axis=1)
     assert found.shape == (2, *wanted)
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
     np.testing.assert_allclose(found, resampling.resample(voxels, wanted), atol=1e-6)
@@ -77,7 +77,7 @@ def test_monai_puts_the_same_values_at_the_same_places_in_the_patient(spacing_mm
 def test_the_same_shape_is_returned_as_it_is(rng):
     voxels = rng.normal(size=(1, 3, 4, 5)).astype(np.float32)
     assert resampling.resample(voxels, (3, 4, 5)) is voxels
-    pieces = list(resampling.slabs(voxels, (3, 4, 5), rows=2))
+    pieces = list(resampling.slabs([voxels], 3, (3, 4, 5), rows=2))
     assert [len(piece[0]) for piece in pieces] == [2, 1]
     np.testing.assert_array_equal(np.concatenate(pieces, axis=1), voxels)
 
@@ -91,3 +91,45 @@ def test_read_only_and_reversed_voxels_are_taken_without_a_warning(rng):
     np.testing.assert_allclose(
         resampling.resample(voxels[:, ::-1], (8, 4, 4)), expected[:, ::-1], atol=1e-6
     )
+
+
+def in_pieces(voxels, cuts):
+    """Voxels cut along i; each piece is spoilt when the next one is asked for."""
+    for piece in np.split(voxels, sorted(cut % (voxels.shape[1] + 1) for cut in cuts), axis=1):
+        lent = piece.copy()
+        yield lent
+        lent[:] = np.nan
+
+
+@settings(max_examples=60)
+@given(
+    shape=SHAPES, wanted=SHAPES, cuts=st.lists(st.integers(0, 9), max_size=5), seed=st.integers()
+)
+def test_pieces_of_any_thickness_give_what_the_whole_gives(shape, wanted, cuts, seed):
+    voxels = np.random.default_rng(abs(seed)).normal(size=(2, *shape)).astype(np.float32)
+    expected = torch.nn.functional.interpolate(
+        torch.from_numpy(voxels)[None], size=wanted, mode="trilinear"
+    )[0]
+    pieces = resampling.slabs(in_pieces(voxels, cuts), shape[0], wanted)
+    found = resampling.joined((piece.copy() for piece in pieces), 2, wanted)
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [3, 5])
+def test_too_many_or_too_few_planes_are_refused(length):
+    pieces = [np.zeros((1, 2, 3, 3), np.float32)] * 2
+    with pytest.raises(ValueError, match=f"have 4 planes instead of {length}"):
+        list(resampling.slabs(pieces, length, (6, 3, 3)))
+
+
+def test_a_slab_holds_no_more_than_it_may(monkeypatch):
+    monkeypatch.setattr(resampling, "SLAB_BYTES", 2 * 4 * 5 * 36)
+    slabs = resampling.slabs([np.ones((5, 4, 3, 3), np.float32)], 4, (9, 6, 6))
+    assert [slab.shape for slab in slabs].count((5, 2, 6, 6)) >= 3
+
+
+def test_half_precision_is_taken_and_answered_in_float32(rng):
+    voxels = rng.normal(size=(2, 5, 4, 3)).astype(np.float16)
+    (found,) = resampling.slabs([voxels], 5, (5, 4, 3))
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, voxels)

@@ -361,3 +361,24 @@ def test_a_grid_knows_whether_its_file_tells_left_from_right(name, tells, tmp_pa
     assert nifti.read(tmp_path / "scan.nii").grid.tells_sides is tells
     nibabel.AnalyzeImage(np.ones(SHAPE, np.int16), np.eye(4)).to_filename(tmp_path / "old.img")
     assert not nifti.read(tmp_path / "old.img").grid.tells_sides
+
+
+@pytest.mark.parametrize("name", ["x.nii", "x.nii.gz", "x.img"])
+@pytest.mark.parametrize("stored", [np.float64, ">f4", np.int16])
+def test_real_voxels_are_read_in_pieces_as_nibabel_reads_them(
+    name, stored, tmp_path, rng, monkeypatch
+):
+    monkeypatch.setattr(nifti, "_PIECE_VOXELS", 150)
+    kind = nibabel.Nifti1Pair if name == "x.img" else nibabel.Nifti1Image
+    image = kind((1000 * rng.normal(size=(5, 6, 7, 2))).astype(stored), np.eye(4))
+    if stored is np.int16:
+        image.header.set_slope_inter(0.37, -3.3)
+    image.to_filename(tmp_path / name)
+    expected = np.asanyarray(nibabel.load(tmp_path / name).dataobj).astype(np.float32)
+    found = nifti.read(tmp_path / name).voxels
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.moveaxis(expected, 3, 0))
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: len(content) * 2 // 3])
+    with pytest.raises(ImageError, match="cannot be read"):
+        nifti.read(tmp_path / name)

@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 
+from medseg import recipe, task
 from medseg.errors import UsageError
-from medseg.inference.report import Entry, Report, state_of
+from medseg.inference.report import Entry, Report, described, read, state_of
 
 MODEL = {"task": "hippocampus", "network": "toy", "hash": "ab"}
 
@@ -58,6 +59,44 @@ def test_what_failed_or_was_deleted_is_not_done(entry, tmp_path):
     report.record(entry)
     (tmp_path / "a_seg.nii.gz").unlink()
     assert not report.is_done(entry)
+
+
+def test_a_reader_gets_the_entries_the_model_and_the_version(entry, tmp_path):
+    path = tmp_path / "report.json"
+    full = replace(entry, label_values={"anterior": 3}, channel_order=[1, 0])
+    Report(path, MODEL).record(full)
+    document = read(path)
+    assert document.entries == (full,)
+    assert document.model == MODEL
+    assert document.version == json.loads(path.read_text(encoding="utf-8"))["medseg"]
+
+
+def test_fields_of_other_versions_are_passed_over(entry, tmp_path):
+    path = tmp_path / "report.json"
+    Report(path, MODEL).record(entry)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["cases"][0]["of_tomorrow"] = 1
+    del document["cases"][0]["label_values"]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    assert read(path).entries == (entry,)
+
+
+@pytest.mark.parametrize("lacking", ["model", "medseg"])
+def test_a_report_without_its_head_is_refused(lacking, entry, tmp_path):
+    path = tmp_path / "report.json"
+    Report(path, MODEL).record(entry)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    del document[lacking]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(UsageError, match="is no report of medseg"):
+        read(path)
+
+
+def test_the_description_of_a_model_holds_its_task_and_plan_whole(untrained):
+    head = described(untrained)
+    assert head["hash"] == untrained.hash
+    assert task.parse(head["task_yaml"], where="") == untrained.task
+    assert recipe.read_plan(head["plan_yaml"], where="") == untrained.plan
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"format": 2, "cases": []}', '{"format": 1}'])
