@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Integer, Shaped
 
-from medseg import files, regions
+from medseg import files
 from medseg.errors import MedsegError, OutputError, UsageError
 from medseg.export import PLAIN, Frames, Reference, Settings, slicer
 from medseg.export.slicer import Segment
@@ -146,7 +146,7 @@ def _numbered(placed: Numbered, shown: Sequence[Segment]) -> Numbered:
 
 
 def _masks(placed: Numbered, shown: Sequence[Segment], task: Task) -> Stacked:
-    masks = [regions.mask_of(placed, task, segment.name) for segment in shown]
+    masks = [slicer.mask_of(segment, placed, task) for segment in shown]
     return np.stack(masks, axis=-1).astype(np.uint8)
 
 

@@ -18,6 +18,7 @@ from jaxtyping import UInt8, UInt16
 from medseg import files, regions
 from medseg.export import PLAIN, Settings
 from medseg.segmentation import Segmentation, label_map_dtype
+from medseg.shapes import LabelMap, Mask
 from medseg.task import Appearance, Task
 from medseg.volume import Grid
 
@@ -91,6 +92,13 @@ def segments(task: Task, *, with_regions: bool) -> list[Segment]:
     return labels + unions if with_regions else labels
 
 
+def mask_of(segment: Segment, label_map: LabelMap, task: Task) -> Mask:
+    """Return where `label_map` holds a label, or one of those that a region is made of."""
+    if segment.layer:
+        return regions.mask_of(label_map, task, segment.name)
+    return label_map == segment.value
+
+
 def terminology(appearance: Appearance, task: Task) -> str:
     """Return the codes of a structure as Slicer's terminology entry."""
     parts = (
@@ -107,11 +115,8 @@ def terminology(appearance: Appearance, task: Task) -> str:
 
 def _layers(shown: list[Segment], segmentation: Segmentation) -> Layers:
     task = segmentation.task
-    masks = [
-        regions.mask_of(segmentation.label_map, task, segment.name)
-        for segment in shown
-        if segment.layer
-    ]
+    unions = [segment for segment in shown if segment.layer]
+    masks = [mask_of(segment, segmentation.label_map, task) for segment in unions]
     return np.stack([segmentation.label_map, *masks]).astype(label_map_dtype(task), copy=False)
 
 

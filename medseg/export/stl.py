@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from medseg import files, mesh, regions
+from medseg import files, mesh
 from medseg.export import PLAIN, Settings, slicer
 from medseg.mesh import Mesh
 from medseg.segmentation import Segmentation
@@ -35,7 +35,7 @@ def write(path: Path, segmentation: Segmentation, settings: Settings = PLAIN) ->
     files.make_folder(path)
     for segment in slicer.segments(task, with_regions=True):
         target = path / f"{segment.key}.stl"
-        mask = regions.mask_of(segmentation.label_map, task, segment.name)
+        mask = slicer.mask_of(segment, segmentation.label_map, task)
         if mask.any() and (settings.regions or not segment.layer):
             files.write_verified(target, content(mesh.of_mask(mask, segmentation.grid)))
         else:
