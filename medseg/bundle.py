@@ -25,9 +25,12 @@ from medseg.experience import Experience
 from medseg.recipe import Plan
 from medseg.task import Task
 from medseg.version import __version__
+from medseg.volume import Volume
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from medseg.data.preprocessing import Prepared
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -105,6 +108,12 @@ class Bundle:
                 remedy="Copy the bundle anew from where it was trained",
             ) from error
         return network.eval()
+
+    def prepare(self, volume: Volume) -> "Prepared":
+        """Orient, normalise and resample a scan as in training."""
+        from medseg.data import preprocessing
+
+        return preprocessing.prepare(volume, self.task, self.plan)
 
 
 def write(

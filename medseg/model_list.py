@@ -15,11 +15,12 @@ from typing import Any
 
 import platformdirs
 
-from medseg import bundle_archive, files
+from medseg import bundle_archive, files, nnunet_bundle
 from medseg.bundle import MANIFEST, Bundle
 from medseg.bundle import read as read_bundle
 from medseg.data import channel_names
 from medseg.errors import ModelError
+from medseg.model import Model
 
 
 @dataclass(frozen=True)
@@ -124,12 +125,30 @@ def places() -> list[Path]:
     return sorted(place for place in listed if place and (place / MANIFEST).is_file())
 
 
-def choose(model: Path | None) -> Bundle:
-    """Read the bundle `model`, a path or the name of one on the list, or the only one there.
+def choose(model: Path | None) -> Model:
+    """Read the model `model`, a path or the name of one on the list, or the only one there.
 
     Raises:
         ModelError: There is none, or there are several to choose from, or it is damaged.
     """
+    if model is not None and nnunet_bundle.is_results_folder(model):
+        return nnunet_bundle.read(model)
+    return choose_bundle(model)
+
+
+def choose_bundle(model: Path | None) -> Bundle:
+    """Do as `choose` does, for a model of medseg alone.
+
+    Raises:
+        ModelError: There is none, or there are several to choose from, or it is damaged, or it is
+            nnU-Net's.
+    """
+    if model is not None and nnunet_bundle.is_results_folder(model):
+        raise ModelError(
+            "is a results folder of nnU-Net, which is used where it lies",
+            where=model,
+            remedy=f"Segment with it: medseg predict SCAN --model {model}",
+        )
     if model is not None:
         named = [] if model.exists() else [one for one in models() if one.name == str(model)]
         return named[0].bundle if named else read_bundle(_unpacked(model))

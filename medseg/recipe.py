@@ -112,10 +112,12 @@ class Inference(_Strict):
     Attributes:
         overlap: Part of a patch that its neighbour covers too.
         batch: Patches computed at once.
+        blend: How overlapping patches are averaged; `nnunet` is for models of nnU-Net.
     """
 
     overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
     batch: Positive = 1
+    blend: Literal["gaussian", "nnunet"] = "gaussian"
 
 
 class Recipe(_Strict):

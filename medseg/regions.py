@@ -6,6 +6,8 @@ every voxel gets the label (or background) whose pattern agrees best, where the 
 pattern is the sum of the logits of its regions. For independent sigmoid outputs this is the
 most likely allowed pattern; for masks, whose logits count as +1 and -1, it is the one with the
 fewest regions changed. Of equals, the pattern with more regions wins, so that a structure is kept.
+
+A task may have another rule: regions that are painted over each other, as nnU-Net does.
 """
 
 import numpy as np
@@ -73,7 +75,9 @@ def entropy(logits: Scores, task: Task) -> Float32[np.ndarray, "i j k"]:
 
 
 def decode_logits(logits: Scores, task: Task) -> LabelMap:
-    """Return the most likely label map given a network's logits; see the rule above."""
+    """Return the most likely label map given a network's logits; see the rules above."""
+    if task.painted is not None:
+        return _painted(logits, task)
     values, table = patterns(task)
     best = _agreement(logits, table[0]).copy()
     place = np.zeros(best.shape, np.min_scalar_type(len(values)))
@@ -93,3 +97,10 @@ def _agreement(
     if len(switched_on) == 1:
         return logits[switched_on[0]]
     return logits[switched_on].sum(axis=0)
+
+
+def _painted(logits: Scores, task: Task) -> LabelMap:
+    result = np.zeros(logits.shape[1:], dtype=label_map_dtype(task))
+    for region, label in zip(logits, (task.painted or {}).values(), strict=True):
+        result[region > 0] = task.labels[label].value
+    return result

@@ -97,6 +97,9 @@ class Task(_Strict):
         anatomic_region: The part of the body, as a code; a structure may have one of its own.
         labels: The labels by name.
         regions: The regions by name; if absent, every label is a region of its own.
+        painted: For every region, the label that a voxel gets where the region is more likely than
+            not; later regions are painted over earlier ones. Absent: a voxel gets the most likely
+            label, see `medseg.regions`.
         mirror_axes: World axes along which mirroring changes no label: x (left-right), y, z.
         spacing_mm: Voxel size to work at, along the RAS axes; absent: that of the data.
         tolerance_mm: How far a surface may be off in the surface Dice; absent: 2 mm.
@@ -111,6 +114,7 @@ class Task(_Strict):
     anatomic_region: Code | None = None
     labels: Annotated[dict[Name, Label], Field(min_length=1)]
     regions: dict[Name, Region] = {}
+    painted: dict[Name, Name] | None = None
     mirror_axes: tuple[Literal["x", "y", "z"], ...] = ()
     spacing_mm: tuple[Length, Length, Length] | None = None
     tolerance_mm: Length | None = None
@@ -141,6 +145,17 @@ class Task(_Strict):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _painting_is_whole(self) -> "Task":
+        painted = self.painted
+        if painted is not None and (
+            tuple(painted) != self.region_names or not set(painted.values()) <= set(self.labels)
+        ):
+            raise ValueError(
+                f"painted {painted} must name a label for each of the regions, in their order"
+            )
+        return self
+
     @property
     def region_names(self) -> tuple[str, ...]:
         """The regions in the order of a network's outputs."""
@@ -148,8 +163,13 @@ class Task(_Strict):
 
     @property
     def exclusive(self) -> bool:
-        """Whether no two regions share a label: softmax with background, else sigmoid."""
-        return all(len(self.regions_of(label)) == 1 for label in self.labels)
+        """Whether no two regions share a label: softmax with background, else sigmoid.
+
+        Regions that are painted over each other are independent.
+        """
+        return self.painted is None and all(
+            len(self.regions_of(label)) == 1 for label in self.labels
+        )
 
     @property
     def out_channels(self) -> int:

@@ -123,3 +123,15 @@ def test_entropy_by_hand():
     quarter = -(0.25 * np.log2(0.25) + 0.75 * np.log2(0.75))
     found = regions.entropy(logits, PHANTOM).item()
     assert found == pytest.approx((1 + 2 * quarter) / 3, rel=1e-5)
+
+
+def test_regions_can_be_painted_over_each_other():
+    first, second, third = PHANTOM.labels
+    painted = dict(zip(PHANTOM.region_names, (first, second, third), strict=True))
+    task = PHANTOM.model_copy(update={"painted": painted})
+    logits = np.array(  # of whole, core and innermost, in four voxels
+        [[-1, 2, -3, 4], [-1, -9, 1, 0], [-1, -2, -3, 5]], np.float32
+    ).reshape(3, 4, 1, 1)
+    values = [PHANTOM.labels[name].value for name in (first, second, third)]
+    assert regions.decode_logits(logits, task).reshape(-1).tolist() == [0, *values]
+    assert not task.exclusive

@@ -138,3 +138,11 @@ def test_a_task_cannot_be_changed(hippocampus_task):
     with pytest.raises(ValidationError):
         hippocampus_task.name = "other"
     assert isinstance(hippocampus_task, Task)
+
+
+def test_painting_names_a_label_for_every_region(phantom_task):
+    document = phantom_task.model_dump()
+    names = list(phantom_task.regions)
+    wrong = {names[0]: next(iter(phantom_task.labels))}
+    with pytest.raises(ValueError, match="must name a label for each of the regions"):
+        tasks.Task.model_validate(document | {"painted": wrong})

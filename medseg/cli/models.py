@@ -52,7 +52,7 @@ def export(
 
     if file.suffix.lower() != bundle_archive.SUFFIX:
         raise UsageError(f"{file} does not end in .zip", remedy="Name a file that ends in .zip")
-    bundle_archive.export(model_list.choose(run), file)
+    bundle_archive.export(model_list.choose_bundle(run), file)
     bundle_archive.verify(file)
     out.print(str(file))
 
@@ -67,7 +67,7 @@ def verify(
     if file.is_file():
         bundle_archive.verify(file)
     else:
-        model_list.choose(file)
+        model_list.choose_bundle(file)
     out.print(f"{file}: sound")
 
 

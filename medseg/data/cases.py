@@ -50,7 +50,7 @@ def read_image(case: Case, task: Task, choice: Choice = ANY) -> Volume:
 
     Raises:
         ImageError: A file is damaged, the number of channels is wrong, channels lie on different
-            grids, or voxels are not finite, all alike, or in a single slice.
+            grids, or voxels are not finite or all alike.
     """
     volumes = [formats.read(path, choice) for path in case.images]
     for path, volume in zip(case.images, volumes, strict=True):
@@ -74,8 +74,7 @@ def require_usable(volume: Volume, task: Task, *, where: Path | str) -> None:
     """Refuse a volume that a network for `task` cannot use.
 
     Raises:
-        ImageError: The number of channels is wrong, or voxels are not finite, all alike, or in a
-            single slice.
+        ImageError: The number of channels is wrong, or voxels are not finite or all alike.
     """
     _check_usable(volume, where)
     _check_channels(len(volume.voxels), task, where=where)
@@ -119,12 +118,6 @@ def translated(volume: Volume, case: Case, task: Task, grid: Grid) -> LabelMap:
 
 
 def _check_usable(volume: Volume, path: Path | str) -> None:
-    if min(volume.grid.shape) < 2:
-        raise ImageError(
-            f"has a single slice: {volume.grid.shape} voxels",
-            where=path,
-            remedy="Give a volume; medseg does not segment single slices",
-        )
     for channel, voxels in enumerate(volume.voxels):
         finite = np.isfinite(voxels)
         if not finite.all():

@@ -23,6 +23,9 @@ from medseg.volume import to_ras as volume_to_ras
 Logits = Float[np.ndarray, "outputs _ _ _"]
 """A piece of a network's logits, float32 or float16."""
 
+Box = tuple[slice, slice, slice]
+"""A part of a volume."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -31,14 +34,18 @@ class Prepared:
     Attributes:
         image: Normalised channels, axes nearest to RAS+, voxels of the plan's size.
         original: The grid of the scan.
-        order: How its axes became RAS+.
+        order: How its axes became those of the image: RAS+, unless a model has them otherwise.
         ras_shape: Its shape after that, before resampling.
+        box: The part of it that was resampled, outside is background; absent: all of it.
+        nearest_axis: Along which (0, 1 or 2) the way back takes the nearest plane.
     """
 
     image: Image
     original: Grid
     order: AxisOrder
     ras_shape: Shape
+    box: Box | None = None
+    nearest_axis: int | None = None
 
 
 def prepare(volume: Volume, task: Task, plan: Plan) -> Prepared:
@@ -109,7 +116,7 @@ def restore(
     Raises:
         ValueError: The pieces do not fill the image.
     """
-    label_map = np.empty(prepared.original.shape, label_map_dtype(task))
+    label_map = np.zeros(prepared.original.shape, label_map_dtype(task))
     target = _upright(label_map, prepared, axis)
     for place, part in _on_scan(pieces, prepared, axis):
         target[place] = decode_logits(part, task)
@@ -127,8 +134,8 @@ def restore_measured(
     """Do as `restore` does, and measure the entropy on the way."""
     highest = max(label.value for label in task.labels.values())
     sums, counts = np.zeros(highest + 1), np.zeros(highest + 1)
-    label_map = np.empty(prepared.original.shape, label_map_dtype(task))
-    kept = np.empty(prepared.original.shape, np.float32) if keep_entropy else None
+    label_map = np.zeros(prepared.original.shape, label_map_dtype(task))
+    kept = np.zeros(prepared.original.shape, np.float32) if keep_entropy else None
     target = _upright(label_map, prepared, axis)
     for place, part in _on_scan(pieces, prepared, axis):
         decided, unsure = decode_logits(part, task), entropy(part, task)
@@ -150,12 +157,14 @@ def _on_scan(
     pieces: Iterable[Logits], prepared: Prepared, axis: int
 ) -> Iterator[tuple[slice, Scores]]:
     """Yield logits on the upright grid of the scan, `axis` first, and which planes they are of."""
-    source, wanted = list(prepared.image.shape[1:]), list(prepared.ras_shape)
-    length = source.pop(axis)
-    i, j, k = (wanted.pop(axis), *wanted)
+    inside = prepared.box or [slice(0, length) for length in prepared.ras_shape]
+    axes = [axis, *(other for other in range(3) if other != axis)]
+    i, j, k = (inside[place].stop - inside[place].start for place in axes)
+    length, nearest = prepared.image.shape[1 + axis], prepared.nearest_axis
+    nearest = None if nearest is None else axes.index(nearest)
     first = (np.moveaxis(piece, 1 + axis, 1) for piece in pieces)
     start = 0
-    for part in resampling.slabs(first, length, (i, j, k)):
+    for part in resampling.slabs(first, length, (i, j, k), nearest=nearest):
         yield slice(start, start + part.shape[1]), part
         start += part.shape[1]
 
@@ -163,5 +172,6 @@ def _on_scan(
 def _upright(
     voxels: Shaped[np.ndarray, "i j k"], prepared: Prepared, axis: int
 ) -> Shaped[np.ndarray, "a b c"]:
-    """Return a view of voxels on the scan's grid: its axes nearest to RAS+, `axis` first."""
-    return np.moveaxis(reorder(voxels[None], prepared.order)[0], axis, 0)
+    """Return a view of what was prepared of the scan: the axes of the image, `axis` first."""
+    whole = reorder(voxels[None], prepared.order)[0]
+    return np.moveaxis(whole if prepared.box is None else whole[prepared.box], axis, 0)

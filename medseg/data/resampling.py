@@ -2,7 +2,8 @@
 
 Sample positions are voxel centres: output voxel `n` of an axis lies at input coordinate
 `(n + 1/2) * input / output - 1/2`, as in `medseg.volume.resampled_grid`. Outside the outermost
-centres the outermost value holds.
+centres the outermost value holds. Along one axis the nearest plane may be taken instead, where
+planes are far apart.
 """
 
 from collections.abc import Iterable, Iterator
@@ -43,7 +44,12 @@ def joined(pieces: Iterable[Piece], channels: int, shape: Shape) -> Resampled:
 
 
 def slabs(
-    pieces: Iterable[Piece], length: int, shape: Shape, *, rows: int | None = None
+    pieces: Iterable[Piece],
+    length: int,
+    shape: Shape,
+    *,
+    rows: int | None = None,
+    nearest: int | None = None,
 ) -> Iterator[Resampled]:
     """Yield the result of `resample` in pieces along i, as soon as the planes for them are there.
 
@@ -56,11 +62,12 @@ def slabs(
         length: How many planes the pieces have together.
         shape: Of the result.
         rows: Most planes of the result in a piece; else what `SLAB_BYTES` holds.
+        nearest: Axis (0, 1 or 2) along which the nearest voxel is taken; of two, the later.
 
     Raises:
         ValueError: The pieces have more or fewer planes than `length`.
     """
-    places = _places(length, shape[0])
+    places = _places(length, shape[0], nearest=nearest == 0)
     carried: Tensor | None = None
     first = end = done = 0
     for part in _thin(pieces, shape, rows):
@@ -70,7 +77,8 @@ def slabs(
         step = rows or _rows(held.shape[0], shape)
         for start in range(done, ready, step):
             stop = min(start + step, ready)
-            yield _between(held, places.part(start, stop, first), shape).numpy()
+            planes = _between(held, places.part(start, stop, first))
+            yield _within(planes, shape, nearest).numpy()
         done = ready
         keep = min(int(places.lower[done]), end) if done < shape[0] else end
         carried = held[:, keep - first :].clone() if keep < end else None
@@ -93,23 +101,30 @@ class _Places:
         return _Places(self.lower[there] - first, self.upper[there] - first, self.weight[there])
 
 
-def _places(length: int, wanted: int) -> _Places:
+def _places(length: int, wanted: int, *, nearest: bool) -> _Places:
     centres = (torch.arange(wanted, dtype=torch.float64) + 0.5) * length / wanted - 0.5
+    if nearest:
+        centres = (centres + 0.5).floor()
     centres = centres.clamp(0, length - 1)
     lower = centres.floor().long()
     weight = (centres - lower).float()
     return _Places(lower, lower + (weight > 0), weight)
 
 
-def _between(held: Tensor, places: _Places, shape: Shape) -> Tensor:
+def _between(held: Tensor, places: _Places) -> Tensor:
     count = len(places.lower)
     if places.weight.any():
         weight = places.weight[:, None, None]
-        planes = torch.lerp(held[:, places.lower], held[:, places.upper], weight)
-    elif int(places.lower[-1] - places.lower[0]) == count - 1:  # the planes themselves: no copy
-        planes = held[:, int(places.lower[0]) : int(places.lower[-1]) + 1]
-    else:
-        planes = held[:, places.lower]
+        return torch.lerp(held[:, places.lower], held[:, places.upper], weight)
+    if int(places.lower[-1] - places.lower[0]) == count - 1:  # the planes themselves: no copy
+        return held[:, int(places.lower[0]) : int(places.lower[-1]) + 1]
+    return held[:, places.lower]
+
+
+def _within(planes: Tensor, shape: Shape, nearest: int | None) -> Tensor:
+    if nearest and planes.shape[nearest + 1] != shape[nearest]:
+        places = _places(planes.shape[nearest + 1], shape[nearest], nearest=True)
+        planes = planes.index_select(nearest + 1, places.lower)
     if planes.shape[2:] != shape[1:]:
         planes = functional.interpolate(planes, size=shape[1:], mode="bilinear")
     return planes

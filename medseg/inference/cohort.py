@@ -1,8 +1,7 @@
-"""Many scans in one go: what they are called, and going on past a bad one."""
+"""Many scans in one go: what is segmented, and what the results are called."""
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,10 +36,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that did not end well, and why."""
+    """A job that did not end well, and why.
+
+    Attributes:
+        job: The scan.
+        error: What a user is told.
+        unforeseen: The kind of an error that medseg did not word itself; else None.
+    """
 
     job: Job
     error: MedsegError
+    unforeseen: str | None = None
 
 
 def plan_jobs(scans: list[Scan], out: Path | None, suffix: str) -> list[Job]:
@@ -68,21 +74,6 @@ def plan_jobs(scans: list[Scan], out: Path | None, suffix: str) -> list[Job]:
     return [Job(scan, output) for scan, output in zip(scans, outputs, strict=True)]
 
 
-def run(jobs: Iterable[Job], work: Callable[[Job], None]) -> Iterator[Failure | Job]:
-    """Do `work` for each job; yield the job when it is done, or its failure, whatever it is."""
-    for job in jobs:
-        try:
-            work(job)
-        except MedsegError as error:
-            yield Failure(job, error)
-        except Exception as error:
-            failure = _unforeseen(job, error)
-            failure.__cause__ = error
-            yield Failure(job, failure)
-        else:
-            yield job
-
-
 def _refuse_beside_references(scans: list[Scan]) -> None:
     labelled = [scan.matched for scan in scans if scan.matched and scan.case.label]
     if labelled:
@@ -99,18 +90,6 @@ def _sources(cases: list[Case]) -> dict[str, str]:
     images = [image for case in cases for image in case.images]
     return dict.fromkeys(map(_as_any_system_sees, labels), "references") | dict.fromkeys(
         map(_as_any_system_sees, images), "scans"
-    )
-
-
-def _unforeseen(job: Job, error: Exception) -> MedsegError:
-    if isinstance(error, MemoryError):
-        remedy = "Close other programs, or use a machine with more"
-        return MedsegError("needs more memory than there is", where=job.image, remedy=remedy)
-    said = " ".join([type(error).__name__, *str(error).split()])
-    return MedsegError(
-        f"failed with {said:.200}",
-        where=job.image,
-        remedy="If there is memory enough, predict it alone with --debug to see where",
     )
 
 

@@ -1,5 +1,6 @@
 """A cohort from beginning to end, or from where it stopped: read, segment, judge, write, report."""
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -11,15 +12,18 @@ import torch
 from medseg import files, memory
 from medseg.data.cases import read_image
 from medseg.data.description import describe_labels, describe_scan
+from medseg.data.preprocessing import Measured
 from medseg.errors import ImageError
 from medseg.formats import ANY, Choice, nifti, stem
-from medseg.inference import cohort
+from medseg.inference import pipeline
 from medseg.inference.cohort import Failure, Job
 from medseg.inference.familiarity import unfamiliar
+from medseg.inference.pipeline import Stages
 from medseg.inference.predict import Predictor, predict_measured
 from medseg.inference.quality import assess
 from medseg.inference.report import Entry, Report, state_of
 from medseg.inference.scans import RESULT
+from medseg.model import Model
 from medseg.segmentation import Segmentation
 from medseg.volume import Volume
 
@@ -38,17 +42,19 @@ class Settings:
         strict: Whether a scan outside the model's experience is refused.
         uncertainty: Whether the entropy is written beside the segmentation.
         overwrite: Whether what is done already is done again.
+        overlap: Whether the next scan is read, and the last result written, while one is segmented.
     """
 
     choice: Choice = ANY
     strict: bool = False
     uncertainty: bool = False
     overwrite: bool = False
+    overlap: bool = True
 
 
 @runtime_checkable
 class Listener(Protocol):
-    """Whoever wants to know how a cohort is getting on."""
+    """Whoever wants to know how a cohort is getting on; it is told from several threads."""
 
     def on_start(self, total: int, skipped: int) -> None:
         """Take note that of `total` cases `skipped` are done already."""
@@ -94,79 +100,125 @@ def run(
     Raises:
         OutputError: The report cannot be written.
     """
-    model = predictor.bundle.hash
-    expected = {job: _expected(job, model, settings) for job in jobs}
+    expected = {job: _expected(job, predictor.bundle, settings) for job in jobs}
     waiting = [job for job in jobs if settings.overwrite or not report.is_done(expected[job])]
     listener.on_start(len(jobs), len(jobs) - len(waiting))
-    entries: dict[Job, Entry] = {}
-
-    def work(job: Job) -> None:
-        entries[job] = segment(job, predictor, settings, expected[job], listener, write=write)
-
+    clock = _Clock(len(waiting))
+    work = _Work(predictor, settings, expected, report, listener, clock, write)
+    stages = Stages(work.read, work.segment, work.finish)
     failures = []
-    began = time.monotonic()
-    for number, result in enumerate(cohort.run(waiting, work), start=1):
-        left = (time.monotonic() - began) / number * (len(waiting) - number)
+    for result in pipeline.run(waiting, stages, overlap=settings.overlap):
         if isinstance(result, Failure):
             failures.append(result)
             report.record(_failed(result, expected[result.job]))
-            listener.on_failure(result, left)
-        else:
-            report.record(entries[result])
-            listener.on_done(result, entries[result], left)
+            listener.on_failure(result, clock.seconds_left())
     return Outcome(len(waiting) - len(failures), len(jobs) - len(waiting), failures)
 
 
-def segment(
-    job: Job,
-    predictor: Predictor,
-    settings: Settings,
-    expected: Entry,
-    listener: Listener,
-    *,
-    write: Write,
-) -> Entry:
-    """Segment one scan, write the result, and return what is reported of it.
+class _Clock:
+    """How long the cases that are left will take, told whenever one has ended."""
 
-    Raises:
-        MedsegError: The scan cannot be used, or the result not be written.
-    """
-    if job.scan.fault is not None:
-        raise job.scan.fault
-    began = time.monotonic()
-    memory.forget_peak()
-    if predictor.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(predictor.device)
-    bundle = predictor.bundle
-    listener.on_step(job, "reading")
-    volume = read_image(job.case, bundle.task, settings.choice)
-    warnings = scan_warnings(volume, predictor)
-    if warnings and settings.strict:
-        raise ImageError(
-            f"is not what the model was trained for: {'; '.join(warnings)}",
-            where=job.image,
-            remedy="Leave --strict away to segment it all the same",
+    def __init__(self, cases: int) -> None:
+        self._cases, self._ended = cases, itertools.count(1)
+        self._began = time.monotonic()
+
+    def seconds_left(self) -> float:
+        """Count one more case as ended."""
+        ended = next(self._ended)
+        return (time.monotonic() - self._began) / ended * (self._cases - ended)
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """A scan that was read, what is unusual about it, and how long that took."""
+
+    volume: Volume
+    warnings: list[str]
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A segmentation that is not written yet, and what is reported of it so far."""
+
+    measured: Measured
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The stages of a case: what each needs beside the job."""
+
+    predictor: Predictor
+    settings: Settings
+    expected: dict[Job, Entry]
+    report: Report
+    listener: Listener
+    clock: _Clock
+    write: Write
+
+    def read(self, job: Job) -> _Given:
+        """Read a scan and compare it with those of the training.
+
+        Raises:
+            MedsegError: It cannot be used.
+        """
+        if job.scan.fault is not None:
+            raise job.scan.fault
+        began = time.monotonic()
+        self.listener.on_step(job, "reading")
+        volume = read_image(job.case, self.predictor.bundle.task, self.settings.choice)
+        warnings = scan_warnings(volume, self.predictor)
+        if warnings and self.settings.strict:
+            raise ImageError(
+                f"is not what the model was trained for: {'; '.join(warnings)}",
+                where=job.image,
+                remedy="Leave --strict away to segment it all the same",
+            )
+        warnings += [job.scan.remark] if job.scan.remark else []
+        return _Given(volume, warnings, time.monotonic() - began)
+
+    def segment(self, job: Job, given: _Given) -> _Found:
+        """Segment a scan and judge the result."""
+        began = time.monotonic()
+        memory.forget_peak()
+        if self.predictor.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.predictor.device)
+        bundle, volume = self.predictor.bundle, given.volume
+        self.listener.on_step(job, "segmenting")
+        measured = predict_measured(self.predictor, volume, keep_entropy=self.settings.uncertainty)
+        labels = describe_labels(volume, measured.segmentation.label_map, bundle.task)
+        quality = assess(
+            labels, measured.mean_entropy, bundle.experience, bundle.task, warnings=given.warnings
         )
-    listener.on_step(job, "segmenting")
-    found = predict_measured(predictor, volume, keep_entropy=settings.uncertainty)
-    labels = describe_labels(volume, found.segmentation.label_map, bundle.task)
-    quality = assess(labels, found.mean_entropy, bundle.experience, bundle.task, warnings=warnings)
-    listener.on_step(job, "writing")
-    files.remove_leftovers(job.output)
-    if found.entropy is not None:
-        nifti.write_map(entropy_path(job.output), found.entropy, volume.grid)
-    written = _in_its_values(found.segmentation, job)
-    write(job.output, written)
-    return replace(
-        expected,
-        status="done",
-        label_values={name: label.value for name, label in written.task.labels.items()},
-        seconds=round(time.monotonic() - began, 3),
-        peak_memory_mb=_peaks_mb(predictor),
-        volumes_ml={name: label.volume_ml for name, label in labels.items()},
-        warnings=warnings,
-        quality=asdict(quality),
-    )
+        entry = replace(
+            self.expected[job],
+            status="done",
+            seconds=given.seconds + time.monotonic() - began,
+            peak_memory_mb=_peaks_mb(self.predictor),
+            volumes_ml={name: label.volume_ml for name, label in labels.items()},
+            warnings=given.warnings,
+            quality=asdict(quality),
+        )
+        return _Found(measured, entry)
+
+    def finish(self, job: Job, found: _Found) -> None:
+        """Write a segmentation and record it.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        began = time.monotonic()
+        self.listener.on_step(job, "writing")
+        files.remove_leftovers(job.output)
+        segmentation = found.measured.segmentation
+        if found.measured.entropy is not None:
+            nifti.write_map(entropy_path(job.output), found.measured.entropy, segmentation.grid)
+        self.write(job.output, _in_its_values(segmentation, job))
+        seconds = round(found.entry.seconds + time.monotonic() - began, 3)
+        entry = replace(found.entry, seconds=seconds)
+        self.report.record(entry)
+        self.listener.on_done(job, entry, self.clock.seconds_left())
 
 
 def _in_its_values(segmentation: Segmentation, job: Job) -> Segmentation:
@@ -195,28 +247,34 @@ def entropy_path(output: Path) -> Path:
     return output.parent / ENTROPY / f"{name}_{ENTROPY}.nii.gz"
 
 
-def _expected(job: Job, model: str, settings: Settings) -> Entry:
+def _expected(job: Job, bundle: Model, settings: Settings) -> Entry:
     """Return the entry of a job that has not begun."""
-    choice = settings.choice
+    choice, matched = settings.choice, job.scan.matched
+    task = bundle.task if matched is None else matched.task
     return Entry(
         case=job.case.name,
         input=[str(image.absolute()) for image in job.case.images],
         output=str(job.output.absolute()),
         status="failed",
-        model=model,
+        model=bundle.hash,
         inputs_state=state_of(job.case.images),
         settings={
             "series": choice.series,
             "volume": list(choice.volume) if choice.volume else None,
             "uncertainty": settings.uncertainty,
         },
+        label_values={name: task.labels[name].value for name in bundle.task.labels},
         channel_order=None if job.case.order is None else list(job.case.order),
     )
 
 
 def _failed(failure: Failure, expected: Entry) -> Entry:
-    """Return the entry of a failure; further lines of an error may tell of headers."""
-    what = failure.error.what.splitlines()[0]
+    """Return the entry of a failure.
+
+    Further lines of an error, and errors that medseg did not word, may tell of headers.
+    """
+    foreign = failure.unforeseen
+    what = f"failed with {foreign}" if foreign else failure.error.what.splitlines()[0]
     return replace(expected, error=f"{what}. {failure.error.remedy}.")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from medseg import model_list
 from medseg.data.cases import read_image, require_usable
-from medseg.data.preprocessing import prepare, restore
+from medseg.data.preprocessing import restore
 from medseg.errors import UsageError
 from medseg.formats import ANY, Choice
 from medseg.inference import device as devices
@@ -29,7 +29,8 @@ class Predictor:
     that the memory it needs does not grow with the number of threads.
 
     Args:
-        model: Run folder, bundle, or name of an installed model; None for the only one there is.
+        model: Run folder, bundle, results folder of nnU-Net, or name of an installed model;
+            None for the only one there is.
         device: `auto` takes a GPU if there is one.
 
     Raises:
@@ -59,7 +60,7 @@ class Predictor:
             UsageError: A folder holds several scans, or a channel is missing or none of the task's.
         """
         bundle = self._loaded.bundle
-        prepared = prepare(_volume(scan, bundle.task, choice), bundle.task, bundle.plan)
+        prepared = bundle.prepare(_volume(scan, bundle.task, choice))
         with self._network:
             scores = prediction.logits(self._loaded.network, prepared.image, bundle.plan)
         return restore([scores], prepared, bundle.task)
@@ -76,7 +77,8 @@ def predict(
 
     Args:
         scan: See `GivenScan`.
-        model: Run folder, bundle, or name of an installed model; None for the only one there is.
+        model: Run folder, bundle, results folder of nnU-Net, or name of an installed model;
+            None for the only one there is.
         device: `auto` takes a GPU if there is one.
         choice: Which image is meant where a file or folder holds several.
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from medseg.bundle import Bundle
-from medseg.data.preprocessing import Measured, prepare, restore, restore_measured
+from medseg.data.preprocessing import Measured, restore, restore_measured
 from medseg.inference.sliding_window import predict_logits
+from medseg.model import Model
 from medseg.recipe import Plan
 from medseg.segmentation import Segmentation
 from medseg.shapes import Image, Scores
@@ -17,15 +17,15 @@ from medseg.volume import Volume
 
 @dataclass(frozen=True)
 class Predictor:
-    """A bundle whose network is loaded on a device."""
+    """A model whose network is loaded on a device."""
 
-    bundle: Bundle
+    bundle: Model
     network: nn.Module
     device: torch.device
 
 
-def load(bundle: Bundle, device: torch.device) -> Predictor:
-    """Build the bundle's network on `device`.
+def load(bundle: Model, device: torch.device) -> Predictor:
+    """Build the model's network on `device`.
 
     Raises:
         ModelError: The weights do not fit.
@@ -36,14 +36,14 @@ def load(bundle: Bundle, device: torch.device) -> Predictor:
 def predict(predictor: Predictor, volume: Volume) -> Segmentation:
     """Segment a scan on its own grid."""
     task, plan = predictor.bundle.task, predictor.bundle.plan
-    prepared = prepare(volume, task, plan)
+    prepared = predictor.bundle.prepare(volume)
     return restore([logits(predictor.network, prepared.image, plan)], prepared, task)
 
 
 def predict_measured(predictor: Predictor, volume: Volume, *, keep_entropy: bool) -> Measured:
     """Segment a scan on its own grid, and say how sure the network is of it."""
     task, plan = predictor.bundle.task, predictor.bundle.plan
-    prepared = prepare(volume, task, plan)
+    prepared = predictor.bundle.prepare(volume)
     scores = logits(predictor.network, prepared.image, plan)
     return restore_measured([scores], prepared, task, keep_entropy=keep_entropy)
 
@@ -57,5 +57,6 @@ def logits(network: nn.Module, image: Image, plan: Plan) -> Scores:
         patch=plan.patch,
         overlap=plan.inference.overlap,
         batch=plan.inference.batch,
+        blend=plan.inference.blend,
     )
     return result.cpu().numpy()

@@ -4,19 +4,22 @@ It names files as the user named them and holds numbers; no field of an image's 
 """
 
 import json
+import threading
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from medseg import files
+from medseg import files, formats
 from medseg import recipe as recipes
 from medseg import task as tasks
-from medseg.bundle import Bundle
 from medseg.errors import UsageError
+from medseg.model import Model
 from medseg.version import __version__
 
 FORMAT: Final = 1
 NAME: Final = "report.json"
+_DETACHED: Final = (".hdr", ".img", ".hdr.gz", ".img.gz", ".mhd", ".nhdr")
+"""Ends of files whose header or voxels may lie beside them."""
 
 
 @dataclass(frozen=True)
@@ -73,23 +76,27 @@ class Report:
         self.path = path
         self.model = model
         self.entries = _read(path) if path is not None and path.exists() else {}
+        self._writing = threading.Lock()
 
     def record(self, entry: Entry) -> None:
         """Put an entry in the place of an older one of the same output, and write the file.
 
+        It may be called from several threads.
+
         Raises:
             OutputError: It cannot be written.
         """
-        self.entries[entry.output] = asdict(entry)
-        if self.path is None:
-            return
-        document = {
-            "format": FORMAT,
-            "medseg": __version__,
-            "model": self.model,
-            "cases": list(self.entries.values()),
-        }
-        files.write_text(self.path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        with self._writing:
+            self.entries[entry.output] = asdict(entry)
+            if self.path is None:
+                return
+            document = {
+                "format": FORMAT,
+                "medseg": __version__,
+                "model": self.model,
+                "cases": list(self.entries.values()),
+            }
+            files.write_text(self.path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
     def is_done(self, expected: Entry) -> bool:
         """Tell whether the result that `expected` describes is there and needs no work.
@@ -100,12 +107,15 @@ class Report:
         if earlier is None or earlier.get("status") != "done":
             return False
         same = asdict(expected)
-        decisive = ("model", "input", "inputs_state", "settings")
+        decisive = (
+            *("model", "input", "inputs_state", "settings"),
+            *("label_values", "channel_order"),
+        )
         unchanged = all(earlier.get(key) == same[key] for key in decisive)
-        return unchanged and Path(expected.output).is_file()
+        return unchanged and Path(expected.output).exists()  # a folder of surfaces counts
 
 
-def described(bundle: Bundle) -> dict[str, str]:
+def described(bundle: Model) -> dict[str, str]:
     """Return what a reader of the file needs to know of a model: name, hash, task and plan.
 
     The task and the plan stand there whole, since their names alone may mean another one elsewhere.
@@ -152,9 +162,29 @@ def read(path: Path) -> Document:
 
 
 def state_of(paths: tuple[Path, ...]) -> list[list[int]]:
-    """Return size and time of change of each path; zeros for one that is not there."""
-    found = [path.stat() if path.exists() else None for path in paths]
-    return [[stat.st_size, stat.st_mtime_ns] if stat else [0, 0] for stat in found]
+    """Return size and time of change of each path; zeros for one that is not there.
+
+    Of a folder these are the sum and the latest of its files, since changing a slice leaves the
+    folder as it was; so with a header whose voxels lie in a file beside it.
+    """
+    states = []
+    for path in paths:
+        found = [part.stat() for part in _parts(path)]
+        size, latest = sum(s.st_size for s in found), max((s.st_mtime_ns for s in found), default=0)
+        states.append([size, latest])
+    return states
+
+
+def _parts(path: Path) -> list[Path]:
+    """Return the files that a path stands for."""
+    if path.is_dir():
+        return [part for part in path.iterdir() if part.is_file()]
+    if not path.exists():
+        return []
+    if not path.name.lower().endswith(_DETACHED):
+        return [path]
+    stem = formats.stem(path)
+    return [part for part in path.parent.iterdir() if part.name.startswith(f"{stem}.")]
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

@@ -39,11 +39,13 @@ class Scan:
         fault: Why it cannot be, as far as its files' names tell; the other scans still can.
         matched: The data set it is of, in whose values its segmentation is written; None for a
             scan of its own.
+        remark: What a user should know of the folder it was found in.
     """
 
     case: Case
     fault: MedsegError | None = None
     matched: Matched | None = field(default=None, compare=False)
+    remark: str | None = None
 
 
 def by_channel(paths: Mapping[str, Path], task: Task) -> Scan:
@@ -104,7 +106,7 @@ def _in(path: Path, task: Task, series: str | None) -> list[Scan]:
         raise ImageError("there is no such file or folder", where=path, remedy="Check the path")
     if not path.is_dir():
         return [_checked(Case(formats.stem(path), (path,)), task)]
-    matched = _data_set(path, task)
+    matched, remark = _data_set(path, task)
     if matched is not None:
         return [Scan(case, matched=matched) for case in matched.data_set.cases]
     scans = _in_folder(path, task, series, depth=0)
@@ -114,21 +116,29 @@ def _in(path: Path, task: Task, series: str | None) -> list[Scan]:
             where=path,
             remedy=f"Give a folder with files ending in {', '.join(sorted(formats.suffixes()))}",
         )
-    return scans
+    return [replace(scan, remark=remark) for scan in scans] if remark else scans
 
 
-def _data_set(folder: Path, task: Task) -> Matched | None:
-    """Return the data set below a folder; None for scans side by side.
+def _data_set(folder: Path, task: Task) -> tuple[Matched | None, str | None]:
+    """Return the data set below a folder; None for scans side by side, with a remark if need be.
 
     Data without the task's labels are still scans, and what is amiss in some cases is told of each.
+    A data set that contradicts itself does not say which values its labels have.
     """
     try:
         found = layouts.recognise(folder, task)
-        if found is None or layouts.is_flat(found):
-            return None
-        return match(found, task)
+    except DataError as error:
+        reason = error.what.splitlines()[0]
+        return None, (
+            f"its data set cannot be taken as one: {folder.name} {reason}; labels are written with"
+            " the model's own values"
+        )
+    if found is None or layouts.is_flat(found):
+        return None, None
+    try:
+        return match(found, task), None
     except DataError:
-        return None
+        return None, None
 
 
 def _in_folder(folder: Path, task: Task, series: str | None, *, depth: int) -> list[Scan]:

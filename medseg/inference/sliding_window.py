@@ -6,24 +6,17 @@ of a patch more than its border.
 Source: Isensee et al. 2021, nnU-Net, https://doi.org/10.1038/s41592-020-01008-z, supplement.
 """
 
-import functools
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Final
 
 import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medseg.inference.blend_weight import Blend, weight
 from medseg.shapes import Shape
-
-GAUSSIAN_SIGMA: Final = 0.125
-"""Standard deviation of the blending weight, as a part of the patch's length."""
-
-SMALLEST_WEIGHT: Final = 1e-3
-"""Weight at the corners, relative to the middle; it keeps the division exact there."""
 
 
 def predict_logits(
@@ -33,6 +26,7 @@ def predict_logits(
     patch: Shape,
     overlap: float,
     batch: int,
+    blend: Blend = "gaussian",
     precision: torch.dtype = torch.float32,
 ) -> Float32[Tensor, "outputs i j k"]:
     """Return the logits of every voxel.
@@ -43,11 +37,12 @@ def predict_logits(
         patch: Voxels along each axis.
         overlap: Part of a patch that its neighbour covers too, at least 0 and below 1.
         batch: Patches computed at once.
+        blend: How overlapping patches are averaged.
         precision: What the network computes in; the sum is in float32.
     """
     padded, inner = _padded(image, patch)
     extent = (padded.shape[1], padded.shape[2], padded.shape[3])
-    weight = _weight(patch).to(image.device)
+    trust = weight(patch, blend).to(image.device)
     total: Tensor | None = None
     weights = torch.zeros(extent, device=image.device)
     for starts in _batched(patch_starts(extent, patch, overlap), batch):
@@ -57,8 +52,8 @@ def predict_logits(
         if total is None:
             total = torch.zeros((logits.shape[1], *extent), device=image.device)
         for place, part in zip(places, logits, strict=True):
-            total[(slice(None), *place)].addcmul_(part.float(), weight)
-            weights[place] += weight
+            total[(slice(None), *place)].addcmul_(part.float(), trust)
+            weights[place] += trust
     if total is None:  # there is at least one patch; this satisfies the type checker
         raise ValueError(f"an image of {extent} has no patches of {patch}")
     return (total.div_(weights))[(slice(None), *inner)]
@@ -91,16 +86,6 @@ def _forward(
         ),
     ):
         return network(patches)
-
-
-@functools.lru_cache(maxsize=8)
-def _weight(patch: Shape) -> Float32[Tensor, "i j k"]:
-    axes = []
-    for size in patch:
-        distance = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-        axes.append(torch.exp(-0.5 * (distance / (GAUSSIAN_SIGMA * size)) ** 2))
-    weight = torch.einsum("i,j,k->ijk", *axes)
-    return weight.div(weight.max()).clamp(min=SMALLEST_WEIGHT).float()
 
 
 def _padded(

@@ -91,17 +91,13 @@ def test_progress_is_a_json_document_per_line(scans, untrained, tmp_path, capsys
     command = (scans, "--model", untrained.folder, "-o", tmp_path / "out", "--json-progress")
     assert _predict(*command) == 7
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    steps = [(line["step"], line.get("case")) for line in lines]
-    of_one = ("reading", "segmenting", "writing", "done")
-    assert steps == [
-        ("start", None),
-        *((step, "a") for step in of_one),
-        *((step, "b") for step in of_one),
-        ("reading", "c"),
-        ("failed", "c"),
-    ]
+    of_one = ["reading", "segmenting", "writing", "done"]
+    steps = {
+        case: [line["step"] for line in lines if line.get("case") == case] for case in "abc"
+    }  # those of neighbours overlap
+    assert steps == {"a": of_one, "b": of_one, "c": ["reading", "failed"]}
     assert lines[0] == {"step": "start", "cases": 3, "skipped": 0}
-    assert lines[4]["seconds_left"] > 0
+    assert next(line for line in lines if line["step"] == "done")["seconds_left"] > 0
     assert lines[-1]["seconds_left"] == 0
 
 

@@ -184,7 +184,6 @@ def _empty_folder(scan):
         (_voxels(_with(np.nan)), "1 voxels that are NaN or infinite"),
         (_voxels(_with(np.inf)), "NaN or infinite"),
         (_voxels(lambda voxels: np.full_like(voxels, 7)), "is constant"),
-        (_voxels(lambda voxels: voxels[:, :, :1]), "has a single slice"),
         (_voxels(lambda voxels: voxels[:, :, 0]), "has the shape (18, 20)"),
         (_overflowing, "NaN or infinite"),
         (_empty_folder, "holds no image"),

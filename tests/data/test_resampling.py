@@ -133,3 +133,17 @@ def test_half_precision_is_taken_and_answered_in_float32(rng):
     (found,) = resampling.slabs([voxels], 5, (5, 4, 3))
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, voxels)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("planes", [2, 7, 15])
+def test_along_one_axis_the_nearest_plane_can_be_taken(axis, planes, rng):
+    voxels = rng.normal(size=(2, 5, 6, 7)).astype(np.float32)
+    wanted = tuple(planes if n == axis else 9 for n in range(3))
+    pieces = resampling.slabs(in_pieces(voxels, [2, 3]), 5, wanted, rows=4, nearest=axis)
+    found = resampling.joined(pieces, 2, wanted)
+    places = list(np.meshgrid(*map(centres, voxels.shape[1:], wanted), indexing="ij"))
+    places[axis] = np.floor(places[axis] + 0.5)
+    for channel, expected in zip(found, voxels, strict=True):
+        whole = ndimage.map_coordinates(expected, places, order=1, mode="nearest")
+        np.testing.assert_allclose(channel, whole, atol=1e-5)

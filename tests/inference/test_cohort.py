@@ -1,13 +1,12 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from medseg import task as tasks
 from medseg.data.cases import Case
 from medseg.errors import ImageError, UsageError
-from medseg.inference.cohort import Failure, Job, plan_jobs, run
-from medseg.inference.scans import Scan, find
+from medseg.inference.cohort import plan_jobs
+from medseg.inference.scans import find
 from tests.fake_data import FORMS
 
 TASK = tasks.read("hippocampus")
@@ -25,10 +24,6 @@ def here(tmp_path, monkeypatch):
         return tmp_path
 
     return filled
-
-
-def _job(path):
-    return Job(Scan(Case(path.name, (path,))), path.with_name("out"))
 
 
 def outputs(root, *inputs, out=None, suffix=".nii.gz"):
@@ -184,48 +179,6 @@ def test_a_folder_without_images_and_a_missing_one_are_refused(here):
         outputs(root, "x")
     with pytest.raises(ImageError, match="absent: there is no such file or folder"):
         outputs(root, "absent")
-
-
-def test_a_bad_scan_does_not_stop_the_others(tmp_path):
-    jobs = [_job(tmp_path / name) for name in "abc"]
-    done = []
-
-    def work(job):
-        if job.image.name == "b":
-            raise ImageError("is damaged", where=job.image, remedy="Copy it anew")
-        done.append(job.image.name)
-
-    first, second, third = run(jobs, work)
-    assert (first, third) == (jobs[0], jobs[2])
-    assert isinstance(second, Failure)
-    assert second.job == jobs[1]
-    assert "b: is damaged" in str(second.error)
-    assert done == ["a", "c"]
-
-
-def test_jobs_are_done_one_by_one_and_any_error_spares_the_others(tmp_path):
-    jobs = [_job(tmp_path / name) for name in "ab"]
-    started = []
-
-    def work(job):
-        started.append(job)
-        if job is jobs[1]:
-            np.zeros(2)[5]
-
-    results = run(jobs, work)
-    assert next(results) == jobs[0]
-    assert started == jobs[:1]
-    failure = next(results)
-    assert "failed with IndexError index 5 is out of bounds" in str(failure.error)
-    assert isinstance(failure.error.__cause__, IndexError)  # which --debug shows
-
-
-def test_a_scan_that_is_too_large_is_told_so(tmp_path):
-    def work(_job):
-        raise MemoryError
-
-    (failure,) = run([_job(tmp_path / "a.nii")], work)
-    assert "needs more memory than there is. Close other programs" in str(failure.error)
 
 
 def test_cases_of_a_data_set_are_called_as_there(tmp_path):

@@ -1,10 +1,16 @@
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from medseg import bundle as bundles
 from medseg.bundle import Bundle
+from medseg.data.cases import Case, read_image
 from medseg.errors import ModelError
 from medseg.inference import predict
 from medseg.recipe import Inference
@@ -46,6 +52,41 @@ def test_a_segmentation_lies_on_the_grid_of_its_scan(predictor, signs):
             np.moveaxis(certain, axis, 0)[face - 1 : face + 1] = False
     np.testing.assert_array_equal((found.label_map == 1)[certain], (voxels == 200)[certain])
     assert set(np.unique(found.label_map)) == {0, 1}
+
+
+SPACINGS = st.tuples(*[st.floats(0.3, 5.0)] * 3)
+SIZES = st.one_of(st.just(1), st.integers(1, 30), st.integers(1, 300))
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    lengths=st.tuples(SIZES, st.one_of(st.just(1), st.integers(1, 20)), st.integers(1, 20)),
+    turn=st.permutations(range(3)),
+    spacing_mm=SPACINGS,
+    wanted_mm=SPACINGS,
+)
+def test_any_shape_and_spacing_goes_from_file_to_labels(
+    predictor, tmp_path, put, lengths, turn, spacing_mm, wanted_mm
+):
+    assume(math.prod(lengths) > 1)
+    bright = np.zeros(lengths, dtype=bool)
+    axis = int(np.argmax(lengths))
+    half = np.moveaxis(bright, axis, 0)
+    half[len(half) // 2 :] = True
+    voxels = np.where(bright, np.int16(200), np.int16(100)).transpose(turn)
+    path = put(tmp_path / "scan.nii", voxels, np.diag([*spacing_mm, 1.0]))
+    scan = read_image(Case("scan", (path,)), predictor.bundle.task)
+    bundle = predictor.bundle
+    plan = bundle.plan.model_copy(update={"spacing_mm": wanted_mm, "patch": (16, 16, 16)})
+    found = predict.predict(replace(predictor, bundle=replace(bundle, plan=plan)), scan)
+    assert found.label_map.shape == voxels.shape
+    assert found.grid is scan.grid
+    assert found.label_map.max() <= 1
+    place = turn.index(axis)
+    ends = np.moveaxis(found.label_map, place, 0)[[0, -1]]
+    if lengths[axis] * spacing_mm[place] > 4 * wanted_mm[place]:  # its halves can be told apart
+        assert not ends[0].any()
+        assert ends[1].all()
 
 
 def test_a_prepared_image_may_be_read_only(predictor):

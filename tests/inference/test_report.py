@@ -43,6 +43,8 @@ def test_what_is_recorded_is_read_back_by_the_next_run(entry, tmp_path):
         {"input": ["b.nii.gz"]},
         {"settings": {"volume": None}},
         {"output": "elsewhere"},
+        {"label_values": {"anterior": 4}},
+        {"channel_order": [1, 0]},
     ],
 )
 def test_another_model_scan_or_setting_is_not_done(entry, change):
@@ -115,3 +117,16 @@ def test_a_changed_file_has_another_state(tmp_path):
     assert before[1] == [0, 0]
     (tmp_path / "a").write_bytes(b"12")
     assert state_of((tmp_path / "a",))[0] != before[0]
+
+
+@pytest.mark.parametrize("name", ["slices", "scan.mhd", "scan.hdr", "scan.img.gz"])
+def test_a_changed_part_of_a_scan_changes_its_state(name, tmp_path):
+    given = tmp_path / name
+    part = tmp_path / {"slices": "slices/2.dcm", "scan.mhd": "scan.raw"}.get(name, "scan.img.gz")
+    part.parent.mkdir(exist_ok=True)
+    if name != "slices":
+        given.write_bytes(b"header")
+    part.write_bytes(b"1")
+    before = state_of((given,))
+    part.write_bytes(b"12")
+    assert state_of((given,)) != before

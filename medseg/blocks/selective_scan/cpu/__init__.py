@@ -57,10 +57,9 @@ def scan(
 ) -> Sequences:
     """Scan with compiled loops, on as many threads as torch uses."""
     D, delta_bias = (u.new_zeros(u.shape[1]) if t is None else t for t in (D, delta_bias))
-    given = [u, delta, A, B.mT, C.mT, D, delta_bias]  # B and C of one step lie side by side
+    given = (u, delta, A, B, C, D, delta_bias)
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in given)
-    # Transposed once here, not once in either pass.
-    y, _ = _scan(*_dense(*(t.float() for t in given)), delta_softplus, keep)
+    y, _ = _scan(*(t.float() for t in given), delta_softplus, keep)
     return y.to(u.dtype)
 
 
@@ -104,7 +103,7 @@ def _fill(
     from medseg.blocks.selective_scan.cpu import kernels
 
     jobs: list[Callable[[], object]] = []
-    for piece in _pieces(u, B):
+    for piece in _pieces(u, B.shape[1]):
         here, both = piece.sample, (piece.sample, piece.group)
         written = _arrays(y[here], boundaries[both][piece.tiles])
         given = _arrays(u[here], delta[here], A, B[both], C[both], D, delta_bias)
@@ -147,15 +146,16 @@ def _scan_back(
     of_u, of_delta = torch.empty_like(u), torch.empty_like(delta)
     # One row for each sample: what samples share is added up below, in one order.
     of_A, of_D, of_bias = (t.new_empty((len(u), *t.shape)) for t in (A, D, delta_bias))
-    of_B, of_C = torch.zeros_like(B), torch.zeros_like(C)
     of_y, boundaries = _dense(of_y, boundaries)
     needed = _shape_of_boundaries(u, A, B, keep=True)
     if boundaries.shape != needed:  # what was exported without gradients is given some after all
         boundaries = u.new_empty(needed)
         _fill(torch.empty_like(u), boundaries, u, delta, A, B, C, D, delta_bias, curved=curved)
+    B, C = _dense(B.mT, C.mT)  # the loops back take all states of one step side by side
+    of_B, of_C = torch.zeros_like(B), torch.zeros_like(C)
     jobs: list[Callable[[], object]] = []
     late: list[tuple[Tensor, Tensor]] = []
-    for piece in _pieces(u, B):
+    for piece in _pieces(u, B.shape[1]):
         here, both = piece.sample, (piece.sample, piece.group)
         shared = [of_B[both], of_C[both]]
         if piece.tiles.start:  # another thread adds to these; they meet afterwards
@@ -171,6 +171,7 @@ def _scan_back(
     threads.run(jobs, torch.get_num_threads())
     for shared_sum, own_sum in late:
         shared_sum += own_sum
+    of_B, of_C = _dense(of_B.mT, of_C.mT)
     return of_u, of_delta, of_A.sum(0), of_B, of_C, of_D.sum(0), of_bias.sum(0)
 
 
@@ -207,11 +208,11 @@ class _Piece:
     channels: tuple[int, int]
 
 
-def _pieces(u: Tensor, B: Tensor) -> list[_Piece]:
+def _pieces(u: Tensor, groups: int) -> list[_Piece]:
     """Cut all tiles into as many runs as there are threads, and these where a group ends."""
     from medseg.blocks.selective_scan.cpu.lanes import WIDTH
 
-    (batch, channels, _), groups = u.shape, B.shape[1]
+    batch, channels, _ = u.shape
     width = channels // groups
     tiles = -(-width // WIDTH)
     total = batch * groups * tiles

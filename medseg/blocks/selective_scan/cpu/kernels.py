@@ -40,6 +40,9 @@ U, STEP, DRIVE, Y, OF_DRIVE, OF_STEP, SLOPE = range(7)
 STATE, RATE, OF_RATE = range(3)
 """Planes of `carry`: a state or its gradient, A in powers of two, the gradient of that."""
 
+INTO, FROM = range(2)
+"""Planes of `shared`: B and C."""
+
 DECAY, BEFORE = range(2)
 """Planes of `past`: exp(ΔA), and the state before the step."""
 
@@ -109,6 +112,16 @@ def scatter(sequence, rows, row, first, count, start, stop):
 
 @compiled
 @no_type_check
+def share(shared, B, C, start, steps):
+    """Copy a chunk of B and C, so that the states of one step lie side by side."""
+    for n in range(len(B)):
+        for t in range(steps):
+            shared[INTO, t, n] = B[n, start + t]
+            shared[FROM, t, n] = C[n, start + t]
+
+
+@compiled
+@no_type_check
 def prepare(rows, constants, steps, curved):
     """Compute Δ, its slope and Δu of a chunk."""
     for t in range(steps):
@@ -122,16 +135,16 @@ def prepare(rows, constants, steps, curved):
 
 @compiled
 @no_type_check
-def advance(rows, carry, constants, B, C, start, steps):
+def advance(rows, carry, constants, shared, steps):
     """Carry the states through a chunk and compute y."""
     for t in range(steps):
         step, drive = load(rows, (STEP, t)), load(rows, (DRIVE, t))
         y = load(constants, (WEIGHT,)) * load(rows, (U, t))
         for n in range(carry.shape[1]):
             decay = exp2(step * load(carry, (RATE, n)))
-            state = decay * load(carry, (STATE, n)) + drive * splat(B[start + t, n])
+            state = decay * load(carry, (STATE, n)) + drive * splat(shared[INTO, t, n])
             store(carry, (STATE, n), state)
-            y = y + state * splat(C[start + t, n])
+            y = y + state * splat(shared[FROM, t, n])
         store(rows, (Y, t), y)
 
 
@@ -213,29 +226,32 @@ def forward(y, boundaries, u, delta, A, B, C, D, bias, first, last, curved):
         u: Input, (channels, length).
         delta: Step before softplus, (channels, length).
         A: (channels, states).
-        B: (length, states).
-        C: (length, states).
+        B: (states, length).
+        C: (states, length).
         D: (channels,).
         bias: (channels,).
         first: The first of the channels.
         last: The one behind the last of them.
         curved: Whether the step is softplus of `delta`.
     """
-    length = u.shape[1]
+    length, tiles = u.shape[1], range(first, last, WIDTH)
     rows = np.empty((7, STEPS, WIDTH), np.float32)
-    carry = np.empty((3, A.shape[1], WIDTH), np.float32)
-    constants = np.empty((2, WIDTH), np.float32)
-    for tile, base in enumerate(range(first, last, WIDTH)):
-        count = min(WIDTH, last - base)
-        load_constants(constants, carry, A, D, bias, base, count)
-        for chunk, start in enumerate(range(0, length, STEPS)):
-            stop = min(start + STEPS, length)
+    carry = np.empty((len(tiles), 3, A.shape[1], WIDTH), np.float32)
+    shared = np.empty((2, STEPS, A.shape[1]), np.float32)
+    constants = np.empty((len(tiles), 2, WIDTH), np.float32)
+    for tile, base in enumerate(tiles):
+        load_constants(constants[tile], carry[tile], A, D, bias, base, min(WIDTH, last - base))
+    for chunk, start in enumerate(range(0, length, STEPS)):
+        stop = min(start + STEPS, length)
+        share(shared, B, C, start, stop - start)
+        for tile, base in enumerate(tiles):
+            count = min(WIDTH, last - base)
             if boundaries.size:
-                boundaries[tile, chunk] = carry[STATE]
+                boundaries[tile, chunk] = carry[tile, STATE]
             gather(rows, U, u, base, count, start, stop)
             gather(rows, STEP, delta, base, count, start, stop)
-            prepare(rows, constants, stop - start, curved)
-            advance(rows, carry, constants, B, C, start, stop - start)
+            prepare(rows, constants[tile], stop - start, curved)
+            advance(rows, carry[tile], constants[tile], shared, stop - start)
             scatter(y, rows, Y, base, count, start, stop)
 
 
@@ -245,15 +261,15 @@ def backward(gradients, boundaries, of_y, u, delta, A, B, C, D, bias, first, las
     """Compute the gradients of what `forward` was given.
 
     Args:
-        gradients: Those of u, delta, A, B, C, D and the bias, in the shapes `forward` was given
-            them; of B and C what these channels contribute is added, the others are written.
+        gradients: Those of u, delta, A, B, C, D and the bias, in the same shapes; of B and C what
+            these channels contribute is added, the others are written.
         boundaries: What `forward` kept.
         of_y: The gradient of y, (channels, length).
-        u: As in `forward`, and so are the others.
+        u: As in `forward`, and so are the others but B and C.
         delta: Step before softplus.
         A: Rates.
-        B: What enters the states.
-        C: What leaves them.
+        B: What enters the states, (length, states): all of one step side by side.
+        C: What leaves them, (length, states).
         D: Weight of the input.
         bias: Of `delta`.
         first: The first of the channels.

@@ -163,7 +163,8 @@ def _indices(start, count):
 def exp2(_typing, exponent):
     """Raise 2 to a power, to 1e-7 of the result, without a branch.
 
-    Below 2^-126 it is 0 or nearly so, and from 2^127.5 on infinite.
+    Below 2^-126 it is 0 or nearly so, and from 2^127.5 on infinite: a state that grew so much in
+    one step would be infinite after the next, and rates below 0 give no more than 1.
     """
 
     def generate(_context, builder, _signature, arguments):

@@ -1,0 +1,25 @@
+import numpy as np
+import pytest
+import torch
+from monai.data.utils import compute_importance_map
+from scipy import ndimage
+
+from medseg.inference.blend_weight import weight
+
+
+# Of odd size: at even ones MONAI's largest weight is below 1, which makes its floor of 0.001 a
+# little higher in relation.
+@pytest.mark.parametrize("patch", [(9, 9, 9), (5, 9, 17), (1, 7, 7)])
+def test_the_weight_is_monais_gaussian(patch):
+    expected = compute_importance_map(patch, mode="gaussian", sigma_scale=0.125)
+    torch.testing.assert_close(weight(patch), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("patch", [(16, 20, 24), (8, 9, 30)])
+def test_that_of_nnunet_is_a_dot_behind_the_middle_blurred(patch):
+    dot = np.zeros(patch)
+    dot[tuple(size // 2 for size in patch)] = 1
+    blurred = ndimage.gaussian_filter(dot, [size / 8 for size in patch], mode="constant")
+    found = weight(patch, "nnunet").numpy()
+    np.testing.assert_allclose(found, blurred / blurred.max(), rtol=1e-4, atol=1e-8)
+    assert found.min() > 0

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from medseg.errors import ModelError
+from medseg.nnunet_bundle import architecture
+from tests import nnunet_results as results
+
+PLACES = {"in_channels": 1, "out_channels": 3, "where": Path("plans.json")}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("PlainConvUNet", results.PLAIN), ("ResidualEncoderUNet", results.RESIDUAL)],
+)
+def test_the_networks_of_nnunet_are_built(name, options):
+    network = architecture.build(results.UNET + name, options, **PLACES)
+    assert type(network).__name__ == name
+    assert network.eval()(torch.zeros(1, 1, 4, 8, 8)).shape == (1, 3, 4, 8, 8)
+
+
+def test_other_networks_are_refused_by_name():
+    with pytest.raises(ModelError, match=r"of a network os\.system; medseg builds PlainConvUNet"):
+        architecture.build("os.system", {}, **PLACES)
+
+
+@pytest.mark.parametrize("name", ["torch.nn.Mine", "os.LeakyReLU"])
+def test_other_layers_are_refused_by_name(name):
+    with pytest.raises(ModelError, match=f"asks for nonlin {name}"):
+        architecture.build("PlainConvUNet", results.PLAIN | {"nonlin": name}, **PLACES)
+
+
+def test_weights_of_another_network_are_refused():
+    network = architecture.build("PlainConvUNet", results.PLAIN, **PLACES)
+    with pytest.raises(ModelError, match="does not fit the network of its plans"):
+        architecture.fill(network, {"a": torch.zeros(1)}, where=Path("x.pth"))
+
+
+def test_folds_are_averaged_before_they_are_decided():
+    folds = architecture.FoldMean([nn.Identity(), nn.Flatten(0), nn.Identity()])
+    torch.testing.assert_close(folds(torch.tensor([1.0, 5.0])), torch.tensor([1.0, 5.0]))
+    doubled = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(doubled.weight, 2.0)
+    mean = architecture.FoldMean([nn.Identity(), doubled])(torch.ones(1, 1))
+    assert mean.item() == 1.5
