@@ -160,7 +160,7 @@ def _made(
     """Return the DICOM segmentation with one frame for each slice and segment."""
     import highdicom
 
-    return highdicom.seg.Segmentation(
+    made = highdicom.seg.Segmentation(
         source_images=_slices(series),
         pixel_array=pixels,
         segmentation_type=frames.upper(),
@@ -179,6 +179,8 @@ def _made(
         omit_empty_frames=bool(pixels.any()),  # a file needs a frame
         content_label=re.sub(r"[^A-Z0-9_ ]", "_", task.name.upper())[:_LONGEST_NAME],
     )
+    made.ContentCreatorName = ""  # nobody, but the field must be there
+    return made
 
 
 def _slices(series: Series) -> list[Any]:
