@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from medseg.data.preprocessing import Measured, restore, restore_measured
-from medseg.inference.sliding_window import predict_logits
+from medseg.inference.sliding_window import Tiling, predict_logits
 from medseg.model import Model
 from medseg.recipe import Plan
 from medseg.segmentation import Segmentation
@@ -51,12 +51,7 @@ def predict_measured(predictor: Predictor, volume: Volume, *, keep_entropy: bool
 def logits(network: nn.Module, image: Image, plan: Plan) -> Scores:
     """Apply a network to a prepared image, on the device where the network's weights are."""
     device = next(network.parameters()).device
-    result = predict_logits(
-        network,
-        torch.from_numpy(np.array(image)).to(device),  # a copy: the image may be read-only
-        patch=plan.patch,
-        overlap=plan.inference.overlap,
-        batch=plan.inference.batch,
-        blend=plan.inference.blend,
-    )
-    return result.cpu().numpy()
+    how = plan.inference
+    tiling = Tiling(plan.patch, how.overlap, how.batch, blend=how.blend)
+    given = torch.from_numpy(np.require(image, requirements="W")).to(device)
+    return predict_logits(network, given, tiling).cpu().numpy()
