@@ -20,6 +20,7 @@ from medseg.cli.import_labels import import_labels
 from medseg.cli.networks import networks
 from medseg.cli.phantom import phantom
 from medseg.cli.predict import predict
+from medseg.cli.report import report
 from medseg.cli.tasks import tasks
 from medseg.cli.train import train
 from medseg.version import __version__
@@ -38,7 +39,7 @@ app.command()(check)
 app.command()(train)
 app.command(cls=ChannelCommand)(predict)
 app.command("import")(import_labels)
-for verb in (evaluate, compare, export, tasks, networks, phantom, demo, doctor):
+for verb in (evaluate, compare, report, export, tasks, networks, phantom, demo, doctor):
     app.command()(verb)
 app.add_typer(models.app, name="models")
 

@@ -18,15 +18,21 @@ def plan(
     """Return the jobs, and the exporter of the files that tell whether a job is done.
 
     That is the format of which most files are missing, so that a format that was added is written
-    for cases that are done in the others.
+    for cases that are done in the others; of equals, one that medseg reads itself.
 
     Raises:
         UsageError: The scans cannot go to `output`.
     """
+    from medseg import formats
     from medseg.inference.cohort import plan_jobs
 
     plans = [(plan_jobs(scans, output, exporter.SUFFIX), exporter) for exporter in exporters]
-    return max(plans, key=lambda plan: sum(not job.output.exists() for job in plan[0]))
+
+    def rank(plan: "tuple[list[Job], Exporter]") -> tuple[int, bool]:
+        missing = sum(not job.output.exists() for job in plan[0])
+        return missing, formats.suffix_of(plan[0][0].output) is not None
+
+    return max(plans, key=rank)
 
 
 def writer(
