@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint check test bench clean
+.PHONY: help setup demo lint check test docs bench clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -35,8 +35,11 @@ check: lint  ## lint and the fast tests
 test: lint  ## lint and all tests but those that need a GPU
 	$(PYTEST) -m 'not gpu' --cov --cov-report=term:skip-covered --cov-fail-under=95
 
+docs: $(READY)  ## Build the site of documents into site/
+	$(BIN)/mkdocs build --strict
+
 bench: $(READY)  ## medseg beside its peers; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run_all.py
 
 clean:  ## Remove .venv and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage demo_output
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage demo_output site

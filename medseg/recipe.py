@@ -173,6 +173,9 @@ class Plan(_Strict):
     inference: Inference
 
 
+SHARED: Final = "default"
+"""The recipe for all networks."""
+
 _UNION_MEMBERS: Final = ("constrained-", "tuple[", "literal[")
 
 
@@ -198,19 +201,25 @@ def read(name: str, settings: tuple[str, ...] = ()) -> Recipe:
     return _validated(Recipe, document, where=f"recipe {name}")
 
 
+def name_for(network: str | None) -> str:
+    """Name the recipe of a network: its paper's where that is known, else the one for all.
+
+    No network, hence the default one, has the recipe for all: those of papers count on days of a
+    GPU, or on pre-trained weights.
+    """
+    return network if network in names() else SHARED
+
+
 def for_network(
     network: str | None, settings: tuple[str, ...] = (), *, name: str | None = None
 ) -> Recipe:
-    """Read the recipe `name`, else the default one, for `network`, else the recipe's own.
-
-    Recipes named after a network are those of its paper. They are no network's default: they count
-    on weeks of a GPU, or on pre-trained weights.
+    """Read the recipe `name`, else that of `network`, with `network` in place of its own.
 
     Raises:
         UsageError: There is no recipe `name`, or a setting names no field or has a wrong value.
     """
     chosen = () if network is None else (f"network.name={network}",)
-    return read(name or "default", (*chosen, *settings))
+    return read(name or name_for(network), (*chosen, *settings))
 
 
 def read_plan(text: str, *, where: Path | str) -> Plan:

@@ -110,8 +110,23 @@ def test_a_network_is_put_into_the_recipe():
     assert found.training.epochs == 7
 
 
+def test_a_network_is_trained_as_its_paper_did_unless_another_recipe_is_named():
+    found = recipes.for_network("d_former")
+    assert (found.network.name, found.training.optimizer) == ("d_former", "sgd")
+    assert recipes.for_network("d_former", name="default").training.optimizer == "adamw"
+    changed = recipes.for_network("d_former", ("training.optimizer=adamw", "training.epochs=3"))
+    assert (changed.training.optimizer, changed.training.epochs) == ("adamw", 3)
+    assert changed.training.weight_decay == found.training.weight_decay
+
+
+@pytest.mark.parametrize("network", [None, "res_enc_unet"])
+def test_what_has_no_recipe_of_its_own_has_that_for_all(network):
+    assert recipes.for_network(network).training == recipes.read("default").training
+
+
 @pytest.mark.parametrize("name", sorted(set(recipes.names()) - {"default"}))
 def test_the_recipe_of_a_paper_names_its_network(name):
+    assert recipes.for_network(name) == recipes.read(name)
     assert recipes.for_network(None, name=name).network.name == name
     assert recipes.for_network("brand_new", name=name).network.name == "brand_new"
 

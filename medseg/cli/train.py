@@ -39,7 +39,8 @@ def train(
         str | None, typer.Option(help="Network, see 'medseg networks'; else the recipe's.")
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="How to train: default, or a network: as its paper.")
+        str | None,
+        typer.Option(help="How to train: default, or a network: as its paper; else --network's."),
     ] = None,
     init: Annotated[
         list[Path] | None,
@@ -89,6 +90,8 @@ def train(
     named, place, title = _of_what(task, data)
     held_out = fold if fold is not None else 0
     name = recipes.for_network(network, changes, name=recipe).network.name
+    if recipe is None and recipes.name_for(network) != recipes.SHARED:
+        err.print(f"Trains as the paper of {network} did; --recipe default suits short runs.")
     part = f"fold{held_out}" if split in (None, "folds") else split
     folder = RunFolder(out_folder or Path("runs") / f"{title}-{name}-{part}")
     request = Request(

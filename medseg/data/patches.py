@@ -15,6 +15,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from medseg.data.store import StoredCase
 from medseg.data.transforms import IMAGE, LABELS
+from medseg.errors import DataError
 from medseg.shapes import Shape
 
 
@@ -25,7 +26,27 @@ class Batch(NamedTuple):
     labels: Int64[Tensor, "batch i j k"]
 
 
-class Patches(IterableDataset[Batch]):
+class Failed(NamedTuple):
+    """A batch that could not be made, sent in its place.
+
+    Not raised: of an error in a worker process the trainer would get a page of text.
+    """
+
+    step: int
+    case: str
+    cause: str
+
+    def error(self) -> DataError:
+        """Say which case it was, in which step, and what was wrong."""
+        return DataError(
+            f"a patch for step {self.step} could not be made: {self.cause}",
+            where=self.case,
+            remedy="Go on with --resume, which prepares a damaged case anew; if it fails again,"
+            " look at that case with 'medseg check'",
+        )
+
+
+class Patches(IterableDataset[Batch | Failed]):
     """The batches of steps `first` to `last - 1` of the endless sequence that `seed` determines.
 
     Cases come in random order, each once before any comes again. A share `foreground` of the
@@ -63,58 +84,58 @@ class Patches(IterableDataset[Batch]):
         self.first = first
         self.last = last
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch | Failed]:
         worker = get_worker_info()
         offset, stride = (worker.id, worker.num_workers) if worker else (0, 1)
         for step in range(self.first + offset, self.last, stride):
-            numbers = range(step * self.batch, (step + 1) * self.batch)
-            images, labels = zip(*(self.patch_number(number) for number in numbers), strict=True)
-            yield Batch(torch.stack(images), torch.stack(labels))
+            yield self._batch(step)
+
+    def _batch(self, step: int) -> Batch | Failed:
+        numbers = range(step * self.batch, (step + 1) * self.batch)
+        number = numbers[0]
+        try:
+            patches = []
+            for number in numbers:
+                patches.append(self.patch_number(number))
+        except Exception as error:
+            case = self._case(number)
+            case.forget()
+            cause = " ".join([type(error).__name__, *str(error).split()])
+            return Failed(step, case.name, f"{cause:.300}")
+        images, labels = zip(*patches, strict=True)
+        return Batch(torch.stack(images), torch.stack(labels))
 
     def patch_number(
         self, number: int
     ) -> tuple[Float32[Tensor, "channels i j k"], Int64[Tensor, "i j k"]]:
         """Make patch `number` of the sequence."""
-        lap, place = divmod(number, len(self.cases))
-        order = np.random.default_rng([self.seed, 0, lap]).permutation(len(self.cases))
-        case = self.cases[order[place]]
+        case = self._case(number)
         random = np.random.default_rng([self.seed, 1, number])
-        labels = case.labels
-        start = self._start(case, labels.shape, random)
+        image, labels = case.patch(self._start(case, random), self.patch)
         self.augment.set_random_state(seed=int(random.integers(2**31)))
         changed = self.augment(
-            {
-                IMAGE: torch.from_numpy(crop(case.image, start, self.patch)),
-                LABELS: torch.from_numpy(crop(labels[None], start, self.patch)).float(),
-            }
+            {IMAGE: torch.from_numpy(image), LABELS: torch.from_numpy(labels[None]).float()}
         )
-        image, chosen = (torch.as_tensor(changed[key]) for key in (IMAGE, LABELS))
-        return image.as_subclass(Tensor), chosen[0].as_subclass(Tensor).long()
+        patch, chosen = (torch.as_tensor(changed[key]) for key in (IMAGE, LABELS))
+        return patch.as_subclass(Tensor), chosen[0].as_subclass(Tensor).long()
 
-    def _start(
-        self, case: StoredCase, shape: tuple[int, ...], random: np.random.Generator
-    ) -> np.ndarray:
-        extent = np.array(shape)
+    def _case(self, number: int) -> StoredCase:
+        """Return the case of a patch: each comes once in a lap, in an order of the lap's own."""
+        lap, place = divmod(number, len(self.cases))
+        order = np.random.default_rng([self.seed, 0, lap]).permutation(len(self.cases))
+        return self.cases[order[place]]
+
+    def _start(self, case: StoredCase, random: np.random.Generator) -> Shape:
+        extent = np.array(case.shape)
         patch = np.array(self.patch)
         centres = case.centres
         if centres and random.random() < self.foreground:
             voxels = centres[random.integers(len(centres))]
             wanted = voxels[random.integers(len(voxels))] - patch // 2
-            return np.clip(
-                wanted, np.minimum(0, (extent - patch) // 2), np.maximum(0, extent - patch)
-            )
-        free = np.maximum(extent - patch, 0)
-        return np.where(extent < patch, (extent - patch) // 2, random.integers(0, free + 1))
-
-
-def crop(voxels: np.ndarray, start: np.ndarray, patch: Shape) -> np.ndarray:
-    """Cut `patch` out of `voxels` (channels i j k), with zeros where it lies outside."""
-    result = np.zeros((len(voxels), *patch), dtype=voxels.dtype)
-    source, target = [slice(None)], [slice(None)]
-    for begin, length, extent in zip(start, patch, voxels.shape[1:], strict=True):
-        low = max(int(begin), 0)
-        high = max(low, min(int(begin) + length, extent))
-        source.append(slice(low, high))
-        target.append(slice(low - int(begin), high - int(begin)))
-    result[tuple(target)] = voxels[tuple(source)]
-    return result
+            low, high = np.minimum(0, (extent - patch) // 2), np.maximum(0, extent - patch)
+            start = np.clip(wanted, low, high)
+        else:
+            free = np.maximum(extent - patch, 0)
+            start = np.where(extent < patch, (extent - patch) // 2, random.integers(0, free + 1))
+        i, j, k = (int(first) for first in start)
+        return i, j, k

@@ -1,54 +1,112 @@
-"""Prepared training cases on disk, read through the page cache: memory stays bounded.
+"""Prepared training cases on disk, from which a patch is read without reading the volume.
 
-A store holds three arrays per case: the image, the label indices, and the coordinates of labelled
-voxels, from which patches are centred. Worker processes open the files by name, so that nothing
-large is sent to them.
+A case is three files: the image and the label indices as compressed blocks (Blosc2), of which only
+those that a patch touches are read, and the coordinates of labelled voxels, from which patches are
+centred. Worker processes open the files by name, so that nothing large is sent to them and memory
+does not grow with the data.
 """
 
-import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Integer, Shaped
+from jaxtyping import Float32, Integer, Shaped
 
 from medseg import files
+from medseg.data import case_files
 from medseg.data.cases import Case, read_image, read_labels
 from medseg.data.preprocessing import prepare, prepare_labels
 from medseg.recipe import Plan
-from medseg.shapes import Image
+from medseg.shapes import Image, Shape
 from medseg.task import Task
 
+FORM: Final = 2
+"""Changed whenever cases are stored or prepared in another way."""
+
 CENTRES_PER_LABEL: Final = 10_000
+
+_BLOCK: Final = 32
+"""Voxels along each axis that are compressed together: 128 KiB, which a core's cache holds."""
+
+_CHUNK: Final = 64
+_LEVEL: Final = 1
+"""Of Zstandard. Level 5 takes ten times as long to write, for files a hundredth smaller."""
+
+_IMAGE, _LABELS, _CENTRES, _NOTE = "image.b2nd", "labels.b2nd", "centres.npy", "case.json"
 
 
 @dataclass(frozen=True)
 class StoredCase:
-    """One prepared case; its arrays are memory-mapped when asked for."""
+    """One prepared case, read when asked for."""
 
     name: str
     folder: Path
 
     @property
+    def shape(self) -> Shape:
+        """Voxels along each axis."""
+        i, j, k = self._open(_LABELS).shape
+        return i, j, k
+
+    @property
     def image(self) -> Image:
-        """Normalised channels."""
-        return self._open("image")
+        """Normalised channels, whole."""
+        return self._open(_IMAGE)[:]
 
     @property
     def labels(self) -> Shaped[np.ndarray, "i j k"]:
-        """Label indices; 0 is background."""
-        return self._open("labels")
+        """Label indices, whole; 0 is background."""
+        return self._open(_LABELS)[:]
+
+    def patch(
+        self, start: Shape, shape: Shape
+    ) -> tuple[Float32[np.ndarray, "channels i j k"], Shaped[np.ndarray, "i j k"]]:
+        """Read the channels and label indices of a box, with zeros where it lies outside.
+
+        Args:
+            start: Its first voxel; may be negative.
+            shape: Its voxels along each axis.
+        """
+        image, labels = self._open(_IMAGE), self._open(_LABELS)
+        return crop(image, start, shape), crop(labels, start, shape)
 
     @property
     def centres(self) -> list[Integer[np.ndarray, "voxels 3"]]:
         """For each label in the case, coordinates of at most 10,000 of its voxels."""
-        rows = self._open("centres")
+        rows = np.load(self._file(_CENTRES), mmap_mode="r")
         return [rows[rows[:, 0] == label, 1:] for label in np.unique(rows[:, 0])]
 
+    def forget(self) -> None:
+        """Let the case be prepared anew by the next `build`."""
+        self._file(_NOTE).unlink(missing_ok=True)
+
+    def _file(self, kind: str) -> Path:
+        return self.folder / f"{self.name}.{kind}"
+
     def _open(self, kind: str) -> Any:
-        return np.load(self.folder / f"{self.name}.{kind}.npy", mmap_mode="r")
+        import blosc2
+
+        # One thread: there is a worker for each core, or the network has them all. Not mapped into
+        # memory: mapped pages would count as this process's.
+        return blosc2.open(str(self._file(kind)), mode="r", dparams={"nthreads": 1})
+
+
+def crop(voxels: Any, start: Shape, shape: Shape) -> Shaped[np.ndarray, "..."]:
+    """Cut a box out of the last three axes of an array or a stored array, zeros outside of it."""
+    leading = voxels.shape[:-3]
+    result = np.zeros((*leading, *shape), dtype=voxels.dtype)
+    source, target = [slice(None)] * len(leading), [slice(None)] * len(leading)
+    for begin, length, extent in zip(start, shape, voxels.shape[-3:], strict=True):
+        low = max(begin, 0)
+        high = max(low, min(begin + length, extent))
+        source.append(slice(low, high))
+        target.append(slice(low - begin, high - begin))
+    if all(side.stop > side.start for side in source[-3:]):
+        result[tuple(target)] = voxels[tuple(source)]
+    return result
 
 
 def build(
@@ -59,10 +117,11 @@ def build(
     *,
     on_case: Callable[[str], None],
 ) -> list[StoredCase]:
-    """Prepare every case that `folder` does not hold yet.
+    """Prepare every case that `folder` does not hold as it is now.
 
-    A case is complete when its last file is there, so that a store whose making was interrupted
-    is continued.
+    A case is complete when its note is there, which is written last: a store whose making was
+    interrupted is continued. The note tells what the case was made of: when its files, the task
+    or what the plan says of preparation have changed, it is made anew.
 
     Raises:
         ImageError: A scan cannot be used.
@@ -72,28 +131,54 @@ def build(
     files.make_folder(folder)
     stored = []
     for case in cases:
+        made_of = case_files.digest(case, task, FORM, plan.spacing_mm, plan.windows)
         entry = StoredCase(case.name, folder)
-        if not (folder / f"{case.name}.centres.npy").is_file():
-            _write(entry, case, task, plan)
+        note = folder / f"{case.name}.{_NOTE}"
+        if _noted(note) != made_of:
+            entry.forget()
+            volume = read_image(case, task)
+            labels = prepare_labels(read_labels(case, task, volume.grid), volume.grid, task, plan)
+            put(folder, case.name, prepare(volume, task, plan).image, labels)
+            files.write_text(note, json.dumps({"made_of": made_of}) + "\n")
         on_case(case.name)
         stored.append(entry)
     return stored
 
 
-def _write(entry: StoredCase, case: Case, task: Task, plan: Plan) -> None:
-    volume = read_image(case, task)
-    label_map = read_labels(case, task, volume.grid)
-    labels = prepare_labels(label_map, volume.grid, task, plan)
-    arrays = {
-        "image": prepare(volume, task, plan).image,
-        "labels": labels,
-        "centres": _centres(labels),
-    }
-    for kind, array in arrays.items():
-        target = entry.folder / f"{entry.name}.{kind}.npy"
-        buffer = io.BytesIO()
-        np.save(buffer, array)
-        files.write_bytes(target, buffer.getvalue())
+def put(folder: Path, name: str, image: Image, labels: Shaped[np.ndarray, "i j k"]) -> StoredCase:
+    """Write a prepared case, each file whole or not at all.
+
+    Raises:
+        OutputError: The disk is full.
+    """
+    stored = StoredCase(name, folder)
+    rows = _centres(labels)
+    _write_blocks(folder / f"{name}.{_IMAGE}", image)
+    _write_blocks(folder / f"{name}.{_LABELS}", labels)
+    with files.replacing(folder / f"{name}.{_CENTRES}") as temporary, temporary.open("wb") as file:
+        np.save(file, rows)
+    return stored
+
+
+def _write_blocks(path: Path, array: Shaped[np.ndarray, "..."]) -> None:
+    import blosc2
+
+    leading = (1,) * (array.ndim - 3)
+    chunks = (*leading, *(min(_CHUNK, length) for length in array.shape[-3:]))
+    blocks = (*leading, *(min(_BLOCK, length) for length in array.shape[-3:]))
+    compression = {"codec": blosc2.Codec.ZSTD, "clevel": _LEVEL, "nthreads": 1}
+    packed = blosc2.asarray(
+        np.ascontiguousarray(array), chunks=chunks, blocks=blocks, cparams=compression
+    )
+    files.write_bytes(path, packed.to_cframe())
+
+
+def _noted(note: Path) -> str | None:
+    """Return what a case was made of; None if it is not there, or damaged."""
+    try:
+        return str(json.loads(note.read_text(encoding="utf-8"))["made_of"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _centres(labels: Shaped[np.ndarray, "i j k"]) -> Integer[np.ndarray, "voxels 4"]:

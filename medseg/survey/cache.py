@@ -5,7 +5,6 @@ anew.
 """
 
 import contextlib
-import hashlib
 import io
 import json
 import os
@@ -20,11 +19,10 @@ import platformdirs
 from pydantic import TypeAdapter
 
 from medseg import errors, files
-from medseg import task as tasks
+from medseg.data import case_files
 from medseg.data.cases import Case
 from medseg.data.description import LabelDescription, ScanDescription
 from medseg.errors import OutputError
-from medseg.formats import npz
 from medseg.survey.measure import Intensities, Measured, Problem, Thumbnail, measure
 from medseg.task import Task
 
@@ -47,7 +45,7 @@ def measured(
     case: Case, task: Task, measuring: Callable[[Case, Task], Measured] = measure
 ) -> Measured:
     """Return what is known of a case; measure it if nothing is, or if something changed."""
-    place = folder() / f"{_key(case, task)}.npz"
+    place = folder() / f"{case_files.digest(case, task, FORM)}.npz"
     known = _read(place)
     if known is not None:
         return known
@@ -55,33 +53,6 @@ def measured(
     with contextlib.suppress(OutputError):  # measuring again costs time and nothing else
         _write(place, found)
     return found
-
-
-def _key(case: Case, task: Task) -> str:
-    """Return a name that changes with everything that a measurement depends on."""
-    paths = [each for image in case.images for each in _all_files(image)]
-    stated = [_state(path) for path in [*paths, *([case.label] if case.label else [])]]
-    told = [FORM, case.name, case.order, repr(case.values), tasks.text(task), stated]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
-
-
-def _all_files(image: Path) -> list[Path]:
-    """Return the files that reading `image` reads."""
-    if image.is_dir():
-        return sorted(path for path in image.iterdir() if path.is_file())
-    if npz.case_of(image) is not None and image.is_file():
-        return sorted(image.parent.glob(f"{npz.case_of(image)}_slice*"))
-    if image.suffix.lower() in (".hdr", ".nhdr", ".mhd", ".img"):
-        return sorted(image.parent.glob(f"{image.stem}.*"))
-    return [image]
-
-
-def _state(path: Path) -> list[Any]:
-    try:
-        status = path.stat()
-    except OSError:
-        return [str(path), None]
-    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
 
 
 def _write(place: Path, found: Measured) -> None:

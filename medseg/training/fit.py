@@ -27,7 +27,7 @@ from medseg.data import folds, layouts, store
 from medseg.data.cases import Case
 from medseg.data.folds import Split
 from medseg.data.matching import Matched
-from medseg.data.patches import Batch, Patches
+from medseg.data.patches import Batch, Failed, Patches
 from medseg.data.store import StoredCase
 from medseg.data.transforms import augmentation
 from medseg.errors import UsageError
@@ -243,7 +243,7 @@ def _train(
     )
     loader = _loader(data, first, module.progress.total_steps, device)
     try:
-        with _quiet(), _interruptible(overseer.interrupt):
+        with _quiet(), _interruptible(overseer.interrupt), _workers_watched():
             _trainer(data.plan, device, overseer).fit(
                 module,
                 train_dataloaders=loader,
@@ -305,7 +305,7 @@ def _trainer(plan: Plan, device: torch.device, overseer: Overseer) -> lightning.
     )
 
 
-def _loader(data: _Data, first: int, last: int, device: torch.device) -> DataLoader[Batch]:
+def _loader(data: _Data, first: int, last: int, device: torch.device) -> DataLoader[Batch | Failed]:
     settings = data.plan.training
     patches = Patches(
         data.training,
@@ -326,6 +326,20 @@ def _loader(data: _Data, first: int, last: int, device: torch.device) -> DataLoa
         worker_init_fn=_ignore_interrupts,
         pin_memory=device.type == "cuda",
     )
+
+
+@contextmanager
+def _workers_watched() -> Iterator[None]:
+    """Say what to do when the system ends a process that prepares patches."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise UsageError(
+            "the system ended a process that prepares patches, most likely for want of memory",
+            remedy="Close other programs, then go on with --resume",
+        ) from error
 
 
 def _ignore_interrupts(_worker: int) -> None:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
-from medseg.data.patches import Batch
+from medseg.data.patches import Batch, Failed
 from medseg.errors import UsageError
 from medseg.recipe import Plan
 from medseg.regions import patterns
@@ -49,12 +49,15 @@ class SegmentationModule(lightning.LightningModule):
         self.finished = False  # decided once a step, when the step is done
         self.register_buffer("targets", label_targets(task), persistent=False)
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
+    def training_step(self, batch: Batch | Failed, batch_index: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
         """Return the loss of a batch.
 
         Raises:
+            DataError: The batch could not be made.
             UsageError: The loss is not finite.
         """
+        if isinstance(batch, Failed):
+            raise batch.error()
         torch.manual_seed(self.plan.training.seed * 1_000_003 + self.global_step)
         targets = self.targets[batch.labels].movedim(-1, 1)
         scales, weights = self._scales(batch.images)
@@ -92,7 +95,7 @@ class SegmentationModule(lightning.LightningModule):
             )
         return torch.optim.AdamW(groups, lr=settings.learning_rate)
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's
+    def on_train_batch_start(self, batch: Batch | Failed, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's
         """Set the learning rate that the progress asks for."""
         settings = self.plan.training
         rate = learning_rate(

@@ -64,6 +64,16 @@ def test_data_are_found_where_the_environment_says(data, tmp_path, monkeypatch, 
     assert "there is no fold 9" in capsys.readouterr().err
 
 
+def test_it_says_when_it_trains_as_a_paper_did(data, capsys):
+    arguments = ("--task", "phantom", "--data", data, "--fold", 9)
+    assert _train(*arguments, "--network", "d_former") == 2
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "Trains as the paper of d_former did; --recipe default" in shown
+    for others in (("--network", "d_former", "--recipe", "default"), ("--network", "res_enc_unet")):
+        assert _train(*arguments, *others) == 2
+        assert "paper" not in capsys.readouterr().err
+
+
 def test_a_resume_takes_nothing_but_the_folder(capsys):
     assert _train("--resume", "--task", "phantom", "--out", "x") == 2
     assert _train("--resume") == 2

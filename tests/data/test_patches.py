@@ -3,11 +3,10 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from medseg.data.patches import Patches, crop
+from medseg.data import store
+from medseg.data.patches import Failed, Patches
 from medseg.data.store import StoredCase
 from medseg.data.transforms import augmentation
 from medseg.recipe import Augmentation
@@ -18,14 +17,10 @@ STILL = Augmentation(geometry_probability=0, mirror_probability=0, intensity_pro
 def put_case(folder, name, shape=(9, 8, 7), centres=()):
     """Store a case whose voxels count up from 1, so that each says where it was."""
     image = np.arange(1, 1 + np.prod(shape), dtype=np.float32).reshape(1, *shape)
-    np.save(folder / f"{name}.image.npy", image)
     labels = np.zeros(shape, dtype=np.uint8)
     for label, i, j, k in centres:
         labels[i, j, k] = label
-    np.save(folder / f"{name}.labels.npy", labels)
-    rows = np.array(centres, dtype=np.int64).reshape(-1, 4)
-    np.save(folder / f"{name}.centres.npy", rows)
-    return StoredCase(name, folder)
+    return store.put(folder, name, image, labels)
 
 
 @pytest.fixture
@@ -113,10 +108,9 @@ def test_every_case_comes_once_before_any_comes_again(make_patches, tmp_path):
     laps = []
 
     class Recorded(StoredCase):
-        @property
-        def image(self):
+        def patch(self, start, shape):
             laps.append(self.name)
-            return super().image
+            return super().patch(start, shape)
 
     patches = make_patches([Recorded(case.name, case.folder) for case in cases])
     for number in range(20):
@@ -182,13 +176,39 @@ def test_a_case_without_labels_gives_patches_too(make_patches, tmp_path):
     assert make_patches([case], foreground=1.0).patch_number(0)[1].sum() == 0
 
 
-@settings(max_examples=50, deadline=None)
-@given(
-    start=st.tuples(*[st.integers(-3, 4)] * 3),
-    patch=st.tuples(*[st.integers(1, 8)] * 3),
-)
-def test_a_crop_is_a_slice_of_the_padded_image(start, patch):
-    voxels = np.random.default_rng(0).integers(1, 99, size=(2, 5, 6, 7))
-    padded = np.pad(voxels, [(0, 0), *[(12, 12)] * 3])
-    i, j, k = (slice(12 + s, 12 + s + p) for s, p in zip(start, patch, strict=True))
-    np.testing.assert_array_equal(crop(voxels, np.array(start), patch), padded[:, i, j, k])
+@pytest.fixture
+def broken(tmp_path):
+    """A sound case, and one whose image is cut off."""
+    cases = [put_case(tmp_path, "sound"), put_case(tmp_path, "broken")]
+    (tmp_path / "broken.image.b2nd").write_bytes(b"cut off")
+    (tmp_path / "broken.case.json").touch()
+    return cases
+
+
+def test_a_batch_that_cannot_be_made_names_its_case_step_and_cause(make_patches, broken):
+    batches = list(make_patches(broken, batch=1, first=4, last=6))
+    kinds = [type(batch) for batch in batches]
+    assert sorted(kind.__name__ for kind in kinds) == ["Batch", "Failed"]
+    failed = batches[kinds.index(Failed)]
+    assert failed.case == "broken"
+    assert failed.step == 4 + kinds.index(Failed)
+    said = str(failed.error())
+    assert said.startswith(f"broken: a patch for step {failed.step} could not be made: ")
+    assert "--resume" in said
+    assert not (broken[1].folder / "broken.case.json").exists()  # so a resume prepares it anew
+
+
+def test_the_second_patch_of_a_batch_is_the_one_that_is_named(make_patches, tmp_path):
+    cases = [put_case(tmp_path, name) for name in "abc"]
+    patches = make_patches(cases, batch=3, last=1)
+    names = [patches._case(number).name for number in range(3)]
+    (tmp_path / f"{names[1]}.labels.b2nd").unlink()
+    (failed,) = patches
+    assert failed.case == names[1]
+
+
+@pytest.mark.slow
+def test_a_failure_in_a_worker_reaches_the_main_process(make_patches, broken):
+    patches = make_patches(broken, batch=1, last=2)
+    loader = DataLoader(patches, batch_size=None, num_workers=2, multiprocessing_context="spawn")
+    assert {type(batch).__name__ for batch in loader} == {"Batch", "Failed"}

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from medseg import bundle as bundles
 from medseg import networks, registry
 from medseg.errors import DataError, UsageError
-from medseg.training.fit import fit, resume
+from medseg.training.fit import _workers_watched, fit, resume
 from medseg.training.run_folder import RunFolder, read_metrics, start
 
 
@@ -344,3 +344,15 @@ def test_every_network_trains_and_leaves_a_model_that_predicts(make_request, fol
     network = bundles.read(folder.path).build_network()
     with torch.no_grad():
         assert network(torch.zeros(1, 2, 20, 17, 16)).shape == (1, 3, 20, 17, 16)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("DataLoader worker (pid(s) 12) exited unexpectedly", UsageError),
+        ("something else", RuntimeError),
+    ],
+)
+def test_a_worker_that_the_system_ends_is_explained(said, kind):
+    with pytest.raises(kind), _workers_watched():
+        raise RuntimeError(said)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from medseg import networks
-from medseg.data.store import StoredCase
+from medseg.data import store
 from medseg.training.prior import begin_at_frequency, frequencies
 
 
@@ -17,8 +17,8 @@ def cases(tmp_path):
         labels = np.zeros(1000, np.uint8)
         labels[:rim] = 1
         labels[-mantle or 1000 :] = 2
-        np.save(tmp_path / f"{name}.labels.npy", labels.reshape(10, 10, 10))
-        stored.append(StoredCase(name, tmp_path))
+        image = np.zeros((1, 10, 10, 10), np.float32)
+        stored.append(store.put(tmp_path, name, image, labels.reshape(10, 10, 10)))
     return stored
 
 

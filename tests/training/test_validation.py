@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from medseg.data.store import StoredCase
+from medseg.data import store
 from medseg.training.validation import validate
 
 
@@ -29,9 +29,7 @@ def plan(make_plan):
 
 
 def _stored(folder, name, image, labels):
-    np.save(folder / f"{name}.image.npy", image[None].astype(np.float32))
-    np.save(folder / f"{name}.labels.npy", labels.astype(np.uint8))
-    return StoredCase(name, folder)
+    return store.put(folder, name, image[None].astype(np.float32), labels.astype(np.uint8))
 
 
 def test_dice_is_averaged_over_cases_and_regions(tmp_path, hippocampus_task, plan):
