@@ -94,11 +94,13 @@ def _is_known(module: nn.Module) -> bool:
     """Tell whether a module is a convolution block of the kind that is computed here."""
     if type(module).__name__ != "ConvDropoutNormReLU":
         return False
-    kinds = [type(part) for part in module.all_modules if not isinstance(part, nn.Dropout3d)]
-    normal = [nn.Conv3d, nn.InstanceNorm3d, nn.LeakyReLU]
-    return kinds in (normal, normal[:2]) and bool(
-        module.norm.eps == EPSILON and module.norm.affine and not module.norm.track_running_stats
-    )
+    block: Any = module
+    kinds = [type(part) for part in block.all_modules if not isinstance(part, nn.Dropout3d)]
+    usual = [nn.Conv3d, nn.InstanceNorm3d, nn.LeakyReLU]
+    if kinds not in (usual, usual[:2]):
+        return False
+    norm: nn.InstanceNorm3d = block.norm
+    return norm.eps == EPSILON and norm.affine and not norm.track_running_stats
 
 
 def _normalize_(x: Features, norm: nn.InstanceNorm3d, slope: float) -> Features:

@@ -10,7 +10,8 @@ from medseg.blocks.unet_inference import NormalizedConvolution, hastened
 OPTIONS = {
     "n_stages": 3, "features_per_stage": [6, 8, 10], "conv_op": nn.Conv3d,
     "kernel_sizes": [[1, 3, 3], 3, 3], "strides": [1, [1, 2, 2], 2],
-    "conv_bias": True, "norm_op": nn.InstanceNorm3d, "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+    "conv_bias": True, "norm_op": nn.InstanceNorm3d,
+    "norm_op_kwargs": {"eps": 1e-5, "affine": True},
     "nonlin": nn.LeakyReLU, "nonlin_kwargs": {"inplace": True},
 }  # fmt: skip
 KINDS = {
