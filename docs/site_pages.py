@@ -43,7 +43,8 @@ _LINK = re.compile(
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Add what is found in the code to the navigation."""
+    """Add what is found in the code, and documents that are not listed, to the navigation."""
+    _add_unlisted(config.nav)
     cards = [{_title(path): f"data_cards/{path.name}"} for path in _cards()]
     modules = [{name: f"{PYTHON}/{name}.md"} for name in _modules()]
     changes = {"Changes": "changelog.md"}
@@ -68,6 +69,15 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     origin = next((path for path, site in _places().items() if site == place), None)
     markdown = markdown.replace(EXIT_CODES, _table_of(errors.__doc__ or ""))
     return markdown if origin is None else _linked(markdown, origin, place)
+
+
+def _add_unlisted(nav: list[Any]) -> None:
+    """Put documents that the navigation does not name at the end of its how-to pages."""
+    (how_to,) = (entry["How to"] for entry in nav if "How to" in entry)
+    listed = set(re.findall(r"'([\w./-]+\.md)'", str(nav)))
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        if path.name not in listed:
+            how_to.append({_title(path): path.name})
 
 
 def _pages() -> Iterator[tuple[str, str]]:

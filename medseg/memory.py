@@ -1,11 +1,16 @@
 """How much memory this process holds, and has held at most."""
 
+import ctypes
 import sys
 from pathlib import Path
 from typing import Final
 
 STATUS: Final = Path("/proc/self/status")
 """Where Linux accounts for this process."""
+
+_V2: Final = Path("/sys/fs/cgroup")
+_V1_LIMIT: Final = Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_V1_USED: Final = Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")
 
 
 def resident_bytes() -> int:
@@ -47,3 +52,31 @@ def _high_water_mark() -> int:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     raise OSError(f"{STATUS} does not tell the peak of memory (VmHWM)")
+
+
+def give_back() -> None:
+    """Return to the system what was freed; the C library of Linux keeps it for later by itself."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
+
+
+def available_bytes() -> int:
+    """Return how much memory this process may still take, within its container's limit if any."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    for limit, used in ((_V2 / "memory.max", _V2 / "memory.current"), (_V1_LIMIT, _V1_USED)):
+        if limit.is_file() and (most := limit.read_text().strip()).isdigit():
+            free = min(
+                free, max(0, int(most) - int(used.read_text()) + _cached_bytes(limit.parent))
+            )
+    return free
+
+
+def _cached_bytes(group: Path) -> int:
+    """Return how much of what a container holds is files that can be dropped."""
+    for line in (group / "memory.stat").read_text().splitlines():
+        name, _, value = line.partition(" ")
+        if name in {"inactive_file", "total_inactive_file"}:
+            return int(value)
+    return 0

@@ -153,7 +153,7 @@ def test_a_plan_comes_back_from_its_text(make_plan):
 def test_the_text_of_a_plan_names_every_field(make_plan):
     document = yaml.safe_load(recipes.plan_text(make_plan()))
     assert document["training"]["augmentation"]["gamma"] == 1.4
-    assert document["inference"] == {"overlap": 0.5, "batch": 1}
+    assert document["inference"] == {"overlap": 0.5, "batch": 1, "blend": "gaussian"}
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from medseg.cli.export import export
 from medseg.cli.networks import networks
 from medseg.cli.phantom import phantom
 from medseg.cli.predict import predict
+from medseg.cli.report import report
 from medseg.cli.tasks import tasks
 from medseg.cli.train import train
 from medseg.version import __version__
@@ -36,7 +37,7 @@ app = typer.Typer(
 app.command()(check)
 app.command()(train)
 app.command(cls=ChannelCommand)(predict)
-for verb in (evaluate, compare, export, tasks, networks, phantom, demo, doctor):
+for verb in (evaluate, compare, report, export, tasks, networks, phantom, demo, doctor):
     app.command()(verb)
 app.add_typer(models.app, name="models")
 

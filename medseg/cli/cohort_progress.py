@@ -47,6 +47,10 @@ class Terminal:
         del failure
         self._progress.advance(self._shown)
 
+    def on_remark(self, text: str) -> None:
+        """Show it."""
+        err.print(text)
+
 
 class JsonLines:
     """One JSON document per line and step on standard output."""
@@ -81,6 +85,10 @@ class JsonLines:
             error=str(failure.error),
             seconds_left=round(seconds_left, 1),
         )
+
+    def on_remark(self, text: str) -> None:
+        """Tell it."""
+        _line(step="remark", text=text)
 
 
 @contextmanager

@@ -24,10 +24,11 @@ def demo(
     ),
     max_time: Annotated[str, typer.Option(help="How long to train.")] = "100s",
 ) -> None:
-    """Make a data set, train, predict unseen cases, evaluate, export for 3D Slicer."""
+    """Make a data set, train, predict unseen cases, evaluate, export for 3D Slicer, report."""
     from medseg.cli.evaluate import evaluate
     from medseg.cli.phantom import phantom
     from medseg.cli.predict import predict
+    from medseg.cli.report import report
     from medseg.cli.train import train
 
     _make_room(folder)
@@ -44,10 +45,14 @@ def demo(
     folders = f"--reference {references} --prediction {predictions}"
     _say(4, f"evaluate: medseg evaluate --task phantom {folders} -o {folder / 'scores'}")
     evaluate(task="phantom", reference=references, prediction=predictions, output=folder / "scores")
+    pages = folder / "report"
+    _say(5, f"report: medseg report {predictions} --reference {references} -o {pages}")
+    report(predictions, reference=references, output=pages)
     out.print(f"Label maps (NIfTI):        {predictions}/*_seg.nii.gz")
     out.print(f"For 3D Slicer:             {predictions}/*_seg.seg.nrrd")
     out.print(f"Scores:                    {folder / 'scores' / 'summary.json'}")
     out.print(f"How training went:         {run / 'curves.png'}")
+    out.print(f"To look at in a browser:   {(pages / 'index.html').resolve()}")
 
 
 def _make_room(folder: Path) -> None:
@@ -71,4 +76,4 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _say(step: int, what: str) -> None:
-    err.print(f"\nStep {step} of 4, {what}", style="bold")
+    err.print(f"\nStep {step} of 5, {what}", style="bold")

@@ -206,6 +206,31 @@ def measure(scores: Scores, task: Task, data: Path | None = None) -> ClinicalNum
     return ClinicalNumbers(tuple(rows), tuple(left_out))
 
 
+def measure_predictions(
+    volumes_ml: VolumesMl, task: Task, data: Path | None = None
+) -> ClinicalNumbers:
+    """Compute all that the task defines where no reference is known; that side is NaN.
+
+    Args:
+        volumes_ml: Of every region of the task, by case.
+        task: Its `clinical` names what applies.
+        data: The folder of the data set's own files; what needs it is left out without.
+
+    Raises:
+        UsageError: The task names clinical numbers that do not exist, or lacks their regions.
+        DataError: The data set's files are incomplete.
+    """
+    chosen = {name: _chosen(name, task) for name in task.clinical}
+    left_out = [name for name, each in chosen.items() if each.NEEDS_DATA and data is None]
+    rows = [
+        Measured(one.subject, one.quantity, one.unit, math.nan, one.value)
+        for name, each in chosen.items()
+        if name not in left_out
+        for one in each.compute(volumes_ml, data)
+    ]
+    return ClinicalNumbers(tuple(rows), tuple(left_out))
+
+
 def _chosen(name: str, task: Task) -> clinical.Clinical:
     if name not in clinical.names():
         raise UsageError(

@@ -21,13 +21,15 @@ from medseg.volume import Grid, Volume, order_to_ras, to_ras
 MOST: Final = 6
 """How many cases are drawn."""
 
+ENDS: Final = (("L", "R"), ("P", "A"), ("I", "S"))
+"""Letters for where the axes of RAS+ begin and end."""
+
 _BESIDE: Final = 3
 _MARGIN: Final = 8  # voxels around what is labelled
 _MOST_IN_LEGEND: Final = 12
 _HOW_TO_READ: Final = (
     "reference: full lines; prediction: dashed; i, j, k: index of the slice in the file, from 0"
 )
-_ENDS: Final = (("L", "R"), ("P", "A"), ("I", "S"))  # where the axes of RAS+ begin and end
 _FLAT: Final = 1.5  # times the other voxel sides, from which on slices are shown as they were taken
 
 
@@ -131,6 +133,19 @@ def slice_of(
     return axis, int((wanted if wanted.any() else labelled).sum(axis=others).argmax())
 
 
+def in_file(grid: Grid, axis: int, place: int) -> str:
+    """Say which slice of the file it is: its axis, and its index from 0."""
+    source, is_reversed = order_to_ras(grid.affine)[axis]
+    index = grid.shape[source] - 1 - place if is_reversed else place
+    return f"{'ijk'[source]} = {index}"
+
+
+def upright(voxels: Voxels, grid: Grid) -> tuple[np.ndarray, Spacing]:
+    """Return the first channel with its axes nearest to RAS+, and its voxels' sides."""
+    turned = to_ras(Volume(voxels, Grid(grid.shape, grid.affine)))
+    return turned.voxels[0], turned.spacing_mm
+
+
 def _ranked(case: str, rows: Sequence[Score]) -> Ranked:
     found = [0.0 if row.status is Status.FALSE_ALARM else row.values["dice"] for row in rows]
     one_sided = tuple(
@@ -150,14 +165,14 @@ def _title(case: Ranked, place: str) -> str:
 
 def _fill(panel: Any, case: Shown) -> None:
     task, grid = case.reference.task, case.reference.grid
-    reference, spacing_mm = _upright(case.reference.label_map[None], grid)
-    prediction, _ = _upright(case.prediction.label_map[None], grid)
+    reference, spacing_mm = upright(case.reference.label_map[None], grid)
+    prediction, _ = upright(case.prediction.label_map[None], grid)
     apart = _largest_one_sided(case, reference, prediction)
     axis, place = slice_of(reference, prediction, spacing_mm, apart)
     known, found = (np.take(each, [place], axis) for each in (reference, prediction))
     first, second = (other for other in range(3) if other != axis)
     if case.image is not None:
-        image, _ = _upright(case.image.voxels[:1], grid)
+        image, _ = upright(case.image.voxels[:1], grid)
         _show_scan(panel, np.take(image, place, axis).astype(np.float32))
     for region in task.region_names:
         colour = {**task.labels, **task.regions}[region].colour
@@ -170,7 +185,7 @@ def _fill(panel: Any, case: Shown) -> None:
     panel.invert_xaxis()  # what is patient's right or front comes to the left
     _name_sides(panel, first, second)
     panel.set_aspect(spacing_mm[second] / spacing_mm[first])
-    title = _title(case.ranked, _in_file(grid, axis, place))
+    title = _title(case.ranked, in_file(grid, axis, place))
     panel.set_title(drawing.plain(title), fontsize="small")
 
 
@@ -185,15 +200,8 @@ def _largest_one_sided(case: Shown, reference: LabelMap, prediction: LabelMap) -
     return max(either, key=np.count_nonzero, default=None)
 
 
-def _in_file(grid: Grid, axis: int, place: int) -> str:
-    """Say which slice of the file it is: its axis, and its index from 0."""
-    source, is_reversed = order_to_ras(grid.affine)[axis]
-    index = grid.shape[source] - 1 - place if is_reversed else place
-    return f"{'ijk'[source]} = {index}"
-
-
 def _name_sides(panel: Any, across: int, up: int) -> None:
-    (right, left), (bottom, top) = _ENDS[across], _ENDS[up]
+    (right, left), (bottom, top) = ENDS[across], ENDS[up]
     for x, y, letter in (
         (0.03, 0.5, left),
         (0.97, 0.5, right),
@@ -208,11 +216,6 @@ def _name_sides(panel: Any, across: int, up: int) -> None:
             va="center",
             fontsize="small",
         )
-
-
-def _upright(voxels: Voxels, grid: Grid) -> tuple[np.ndarray, Spacing]:
-    turned = to_ras(Volume(voxels, Grid(grid.shape, grid.affine)))
-    return turned.voxels[0], turned.spacing_mm
 
 
 def _show_scan(panel: Any, plane: np.ndarray) -> None:

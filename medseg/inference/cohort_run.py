@@ -21,6 +21,7 @@ from medseg.inference.familiarity import unfamiliar
 from medseg.inference.pipeline import Stages
 from medseg.inference.predict import Predictor, predict_measured
 from medseg.inference.quality import assess
+from medseg.inference.reduction import Reducing
 from medseg.inference.report import Entry, Report, state_of
 from medseg.inference.scans import RESULT
 from medseg.model import Model
@@ -68,6 +69,9 @@ class Listener(Protocol):
     def on_failure(self, failure: Failure, seconds_left: float) -> None:
         """Take note of a case that cannot be segmented."""
 
+    def on_remark(self, text: str) -> None:
+        """Take note of something that holds for all cases from now on."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -104,7 +108,8 @@ def run(
     waiting = [job for job in jobs if settings.overwrite or not report.is_done(expected[job])]
     listener.on_start(len(jobs), len(jobs) - len(waiting))
     clock = _Clock(len(waiting))
-    work = _Work(predictor, settings, expected, report, listener, clock, write)
+    reducing = Reducing(predictor, listener.on_remark)
+    work = _Work(reducing, settings, expected, report, listener, clock, write)
     stages = Stages(work.read, work.segment, work.finish)
     failures = []
     for result in pipeline.run(waiting, stages, overlap=settings.overlap):
@@ -149,13 +154,18 @@ class _Found:
 class _Work:
     """The stages of a case: what each needs beside the job."""
 
-    predictor: Predictor
+    reducing: Reducing
     settings: Settings
     expected: dict[Job, Entry]
     report: Report
     listener: Listener
     clock: _Clock
     write: Write
+
+    @property
+    def predictor(self) -> Predictor:
+        """The model, as it is applied now."""
+        return self.reducing.predictor
 
     def read(self, job: Job) -> _Given:
         """Read a scan and compare it with those of the training.
@@ -186,7 +196,10 @@ class _Work:
             torch.cuda.reset_peak_memory_stats(self.predictor.device)
         bundle, volume = self.predictor.bundle, given.volume
         self.listener.on_step(job, "segmenting")
-        measured = predict_measured(self.predictor, volume, keep_entropy=self.settings.uncertainty)
+        measured = self.reducing.run(
+            lambda less: predict_measured(less, volume, keep_entropy=self.settings.uncertainty)
+        )
+        memory.give_back()
         labels = describe_labels(volume, measured.segmentation.label_map, bundle.task)
         quality = assess(
             labels, measured.mean_entropy, bundle.experience, bundle.task, warnings=given.warnings

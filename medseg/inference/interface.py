@@ -1,17 +1,18 @@
 """Segmenting from Python: `medseg.predict` for one scan, `medseg.Predictor` for many."""
 
 import threading
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 from medseg import model_list
 from medseg.data.cases import read_image, require_usable
-from medseg.data.preprocessing import restore
 from medseg.errors import UsageError
 from medseg.formats import ANY, Choice
 from medseg.inference import device as devices
 from medseg.inference import predict as prediction
 from medseg.inference.device import DeviceChoice
+from medseg.inference.reduction import Reducing
 from medseg.inference.scans import by_channel, find
 from medseg.segmentation import Segmentation
 from medseg.task import Task
@@ -26,7 +27,8 @@ class Predictor:
     """A model that stays loaded. It may be called from several threads at once.
 
     Reading and resampling then go on side by side, and the network takes one scan at a time, so
-    that the memory it needs does not grow with the number of threads.
+    that the memory it needs does not grow with the number of threads. Where memory runs out, a
+    warning says what was made smaller.
 
     Args:
         model: Run folder, bundle, results folder of nnU-Net, or name of an installed model;
@@ -40,13 +42,14 @@ class Predictor:
 
     def __init__(self, model: str | Path | None = None, *, device: DeviceChoice = "auto") -> None:
         bundle = model_list.choose(None if model is None else Path(model))
-        self._loaded = prediction.load(bundle, devices.choose(device))
+        loaded = prediction.load(bundle, devices.choose(device))
+        self._reducing = Reducing(loaded, lambda text: warnings.warn(text, stacklevel=4))
         self._network = threading.Lock()
 
     @property
     def task(self) -> Task:
         """What the model segments."""
-        return self._loaded.bundle.task
+        return self._reducing.predictor.bundle.task
 
     def __call__(self, scan: GivenScan, *, choice: Choice = ANY) -> Segmentation:
         """Segment a scan on its own grid.
@@ -59,11 +62,10 @@ class Predictor:
             ImageError: The scan cannot be read or used.
             UsageError: A folder holds several scans, or a channel is missing or none of the task's.
         """
-        bundle = self._loaded.bundle
+        bundle = self._reducing.predictor.bundle
         prepared = bundle.prepare(_volume(scan, bundle.task, choice))
         with self._network:
-            scores = prediction.logits(self._loaded.network, prepared.image, bundle.plan)
-        return restore([scores], prepared, bundle.task)
+            return self._reducing.run(lambda less: prediction.predict_prepared(less, prepared))
 
 
 def predict(

@@ -1,91 +1,254 @@
 """A network applied patch by patch to an image of any size.
 
-Patches overlap; where they do, logits are averaged with a Gaussian weight that trusts the middle
-of a patch more than its border.
+Patches overlap; where they do, logits are averaged, see `medseg.inference.blend_weight`. What is
+finished is handed out slab by slab, so that the logits of a large image need not be held.
 
 Source: Isensee et al. 2021, nnU-Net, https://doi.org/10.1038/s41592-020-01008-z, supplement.
 """
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Float32
-from torch import Tensor, nn
+from jaxtyping import Bool, Float, Float32
+from torch import Tensor
 from torch.nn import functional
 
 from medseg.inference.blend_weight import Blend, weight
+from medseg.inference.blending import HELD, Answer, Band, box, replaced
 from medseg.shapes import Shape
 
+Patches = Float32[Tensor, "batch channels i j k"]
+Answers = Float[Tensor, "batch outputs i j k"]
+Network = Callable[[Patches], Answers]
 
-def predict_logits(
-    network: nn.Module,
-    image: Float32[Tensor, "channels i j k"],
-    *,
-    patch: Shape,
-    overlap: float,
-    batch: int,
-    blend: Blend = "gaussian",
-    precision: torch.dtype = torch.float32,
-) -> Float32[Tensor, "outputs i j k"]:
-    """Return the logits of every voxel.
 
-    Args:
-        network: In evaluation mode, on the device of `image`.
-        image: Normalised channels; smaller than the patch is padded with zeros.
+@dataclass(frozen=True)
+class Tiling:
+    """How an image is taken apart.
+
+    Attributes:
         patch: Voxels along each axis.
         overlap: Part of a patch that its neighbour covers too, at least 0 and below 1.
         batch: Patches computed at once.
+        mirror_axes: Axes (0, 1, 2) along which each patch is predicted mirrored too, in every
+            combination; the logits are averaged.
         blend: How overlapping patches are averaged.
-        precision: What the network computes in; the sum is in float32.
     """
-    padded, inner = _padded(image, patch)
-    extent = (padded.shape[1], padded.shape[2], padded.shape[3])
-    trust = weight(patch, blend).to(image.device)
-    total: Tensor | None = None
-    weights = torch.zeros(extent, device=image.device)
-    for starts in _batched(patch_starts(extent, patch, overlap), batch):
-        places = [tuple(map(slice, start, _ends(start, patch))) for start in starts]
-        patches = torch.stack([padded[(slice(None), *place)] for place in places])
-        logits = _forward(network, patches, precision)
-        if total is None:
-            total = torch.zeros((logits.shape[1], *extent), device=image.device)
-        for place, part in zip(places, logits, strict=True):
-            total[(slice(None), *place)].addcmul_(part.float(), trust)
-            weights[place] += trust
-    if total is None:  # there is at least one patch; this satisfies the type checker
-        raise ValueError(f"an image of {extent} has no patches of {patch}")
-    return (total.div_(weights))[(slice(None), *inner)]
+
+    patch: Shape
+    overlap: float = 0.5
+    batch: int = 1
+    mirror_axes: tuple[int, ...] = ()
+    blend: Blend = "gaussian"
 
 
-def patch_starts(extent: Shape, patch: Shape, overlap: float) -> list[Shape]:
-    """Return the first voxel of every patch; together they cover `extent`.
+@dataclass(frozen=True, eq=False)
+class Outside:
+    """What is known to be background. Patches that hold nothing else are not computed.
+
+    Attributes:
+        mask: Voxels that are, on the grid of the image.
+        logits: What every voxel of a patch that is not computed gets.
+    """
+
+    mask: Bool[Tensor, "i j k"]
+    logits: Float32[Tensor, " outputs"]
+
+
+def predict_logits(
+    network: Network,
+    image: Float32[Tensor, "channels i j k"],
+    tiling: Tiling,
+    *,
+    device: torch.device | None = None,
+    outside: Outside | None = None,
+) -> Float32[Tensor, "outputs i j k"]:
+    """Return the logits of every voxel; the arguments are those of `logit_slabs`."""
+    passage = _Passage(image, tiling, axis=0, whole=True, device=device, outside=outside)
+    for _ in passage.slabs(network):
+        pass
+    return passage.result()
+
+
+def logit_slabs(
+    network: Network,
+    image: Float32[Tensor, "channels i j k"],
+    tiling: Tiling,
+    *,
+    axis: int = 0,
+    device: torch.device | None = None,
+    outside: Outside | None = None,
+) -> Iterator[Float32[Tensor, "outputs i j k"]]:
+    """Yield the logits slab after slab along `axis`, each as soon as it is finished.
+
+    A slab is valid until the next one is asked for. Held are the logits of as many planes as a
+    patch has along `axis`, and those of `medseg.inference.blending.HELD` patches.
+
+    Args:
+        network: In evaluation mode.
+        image: Normalised channels; smaller than the patch is padded with zeros.
+        tiling: How it is taken apart.
+        axis: 0, 1 or 2; the longest one needs the least memory.
+        device: Where the network is, and the logits will be; by default, where the image is.
+        outside: What is known to be background.
+    """
+    passage = _Passage(image, tiling, axis=axis, whole=False, device=device, outside=outside)
+    return passage.slabs(network)
+
+
+def patch_starts(extent: Shape, patch: Shape, overlap: float) -> tuple[list[int], ...]:
+    """Return the first voxels of the patches along each axis; together they cover `extent`.
 
     Along each axis the patches are as few as `overlap` allows and evenly spaced. `extent` is at
     least `patch`.
     """
     axes = []
     for length, size in zip(extent, patch, strict=True):
-        step = max(1, math.floor(size * (1 - overlap) + 1e-9))  # 10 * (1 - 0.8) is below 2
-        gaps = math.ceil((length - size) / step)
+        gaps = math.ceil((length - size) / step(size, overlap))
         axes.append([round((length - size) * n / gaps) for n in range(gaps + 1)] if gaps else [0])
-    return [(i, j, k) for i, j, k in itertools.product(*axes)]
+    return tuple(axes)
 
 
-def _forward(
-    network: nn.Module, patches: Float32[Tensor, "batch channels i j k"], precision: torch.dtype
-) -> Float[Tensor, "batch outputs i j k"]:
-    mixed = precision != torch.float32
-    with (
-        torch.inference_mode(),
-        torch.autocast(
-            patches.device.type,
-            dtype=precision if mixed else None,
-            enabled=mixed,
-        ),
-    ):
-        return network(patches)
+def step(size: int, overlap: float) -> int:
+    """Return how far apart neighbouring patches of `size` voxels are at most."""
+    return max(1, math.floor(size * (1 - overlap) + 1e-9))  # 10 * (1 - 0.8) is below 2
+
+
+def mirrored(network: Network, axes: Sequence[int]) -> Network:
+    """Return a network that averages its logits over all ways of mirroring along `axes`."""
+    if not axes:
+        return network
+    several = range(1, len(axes) + 1)
+    flips = [chosen for count in several for chosen in itertools.combinations(axes, count)]
+
+    def predict(patches: Patches) -> Answers:
+        total = network(patches).float()
+        for flip in flips:
+            places = [2 + axis for axis in flip]
+            total = total + network(patches.flip(places)).flip(places)
+        return total / (len(flips) + 1)
+
+    return predict
+
+
+class _Passage:
+    """The way through one image."""
+
+    def __init__(
+        self,
+        image: Float32[Tensor, "channels i j k"],
+        tiling: Tiling,
+        *,
+        axis: int,
+        whole: bool,
+        device: torch.device | None,
+        outside: Outside | None,
+    ) -> None:
+        patch = tiling.patch
+        self._image, self._inner = _padded(image, patch)
+        self._extent: Shape = (self._image.shape[1], self._image.shape[2], self._image.shape[3])
+        self._tiling, self._axis, self._outside = tiling, axis, outside
+        self._device = image.device if device is None else device
+        self._axes = patch_starts(self._extent, patch, tiling.overlap)
+        self._depth = self._extent[axis] if whole else patch[axis]
+        self._left_out = _left_out(self._axes, patch, outside, self._extent, self._inner)
+        self._band = Band(
+            self._extent,
+            self._axes,
+            weight(patch, tiling.blend),
+            axis=axis,
+            depth=self._depth,
+            device=self._device,
+        )
+
+    def slabs(self, network: Network) -> Iterator[Float32[Tensor, "outputs i j k"]]:
+        """Compute all patches, and yield what is finished."""
+        predict = mirrored(network, self._tiling.mirror_axes)
+        begins = self._axes[self._axis]
+        for start, stop in zip(begins, [*begins[1:], self._extent[self._axis]], strict=True):
+            self._band.begin(start)
+            for answers in self._answers(predict, start):
+                self._band.add(answers)
+            for planes, ring in self._band.planes(start, stop):
+                yield from self._finished(planes, ring)
+
+    def result(self) -> Float32[Tensor, "outputs i j k"]:
+        """Return all logits, when all patches have been computed in a band of all planes."""
+        return self._total()[(slice(None), *self._inner)]
+
+    def _total(self) -> Tensor:
+        outputs = 0 if self._outside is None else len(self._outside.logits)
+        return self._band.total(outputs)
+
+    def _answers(self, predict: Network, start: int) -> Iterator[list[Answer]]:
+        """Yield the logits of the patches that begin at `start`, in groups of one plane along i."""
+        places = [
+            (i, j, k)
+            for i, j, k in itertools.product(*replaced(self._axes, self._axis, [start]))
+            if (i, j, k) not in self._left_out
+        ]
+        held: list[Answer] = []
+        for first in range(0, len(places), self._tiling.batch):
+            for answer in self._computed(predict, places[first : first + self._tiling.batch]):
+                if len(held) == HELD or (held and held[0].start[0] != answer.start[0]):
+                    yield held
+                    held = []
+                held.append(answer)
+        if held:
+            yield held
+
+    def _computed(self, predict: Network, places: list[Shape]) -> list[Answer]:
+        boxes = [(slice(None), *box(place, self._tiling.patch)) for place in places]
+        with torch.inference_mode():
+            several = [self._image[place] for place in boxes]
+            patches = torch.stack(several) if len(several) > 1 else several[0][None]
+            patches = patches.to(self._device)
+            logits = predict(patches)
+        return [Answer(place, part) for place, part in zip(places, logits, strict=True)]
+
+    def _finished(self, planes: slice, ring: slice) -> Iterator[Float32[Tensor, "outputs i j k"]]:
+        """Yield some planes of the band without what was padded, then make them empty."""
+        total = self._total().narrow(1 + self._axis, ring.start, ring.stop - ring.start)
+        self._fill(total, planes)
+        inner = self._inner[self._axis]
+        first, last = max(planes.start, inner.start), min(planes.stop, inner.stop)
+        if first < last:
+            kept = slice(first - planes.start, last - planes.start)
+            yield total[(slice(None), *replaced(self._inner, self._axis, kept))]
+        if self._depth < self._extent[self._axis]:
+            total.zero_()
+
+    def _fill(self, total: Tensor, planes: slice) -> None:
+        """Make background of the patches that were left out."""
+        if self._outside is None:
+            return
+        logits = self._outside.logits.to(total.device)[:, None, None, None]
+        for start in self._left_out:
+            place = box(start, self._tiling.patch)
+            along = place[self._axis]
+            first, last = max(along.start, planes.start), min(along.stop, planes.stop)
+            if first < last:
+                kept = slice(first - planes.start, last - planes.start)
+                total[(slice(None), *replaced(place, self._axis, kept))] = logits
+
+
+def _left_out(
+    axes: tuple[list[int], ...],
+    patch: Shape,
+    outside: Outside | None,
+    extent: Shape,
+    inner: tuple[slice, slice, slice],
+) -> set[Shape]:
+    """Return the patches that hold nothing but background."""
+    if outside is None:
+        return set()
+    inside = torch.zeros(extent, dtype=torch.bool, device=outside.mask.device)
+    inside[inner] = ~outside.mask
+    starts = itertools.product(*axes)
+    return {(i, j, k) for i, j, k in starts if not inside[box((i, j, k), patch)].any()}
 
 
 def _padded(
@@ -102,13 +265,4 @@ def _padded(
     i, j, k = (
         slice(first, first + length) for first, length in zip(before, image.shape[1:], strict=True)
     )
-    return functional.pad(image, padding), (i, j, k)
-
-
-def _ends(start: Shape, patch: Shape) -> Shape:
-    return (start[0] + patch[0], start[1] + patch[1], start[2] + patch[2])
-
-
-def _batched(starts: list[Shape], batch: int) -> Iterator[list[Shape]]:
-    for first in range(0, len(starts), batch):
-        yield starts[first : first + batch]
+    return functional.pad(image, padding) if any(missing) else image, (i, j, k)

@@ -22,6 +22,12 @@ def test_the_demo_leaves_what_it_promises(tmp_path, capsys):
     assert endings == [".nii.gz"] * 4 + [".seg.nrrd"] * 4
     assert json.loads((folder / "scores" / "summary.json").read_text())["cases"] == 4
     assert "For 3D Slicer" in shown
+    index = folder / "report" / "index.html"
+    assert shown.splitlines()[-1].endswith(str(index))
+    pages = [page.read_text(encoding="utf-8") for page in index.parent.glob("phantom_*.html")]
+    assert len(pages) == 4
+    for part in ("viewer-data", "Surface", "Quality control", "Comparison with the reference"):
+        assert all(part in page for page in pages)
 
 
 def test_the_demo_deletes_nothing_but_an_earlier_demo(tmp_path, capsys):

@@ -9,7 +9,13 @@ import pytest
 
 from medseg import task as tasks
 from medseg.errors import DataError, UsageError
-from medseg.evaluation.clinical_numbers import ClinicalNumbers, Measured, measure, require_data
+from medseg.evaluation.clinical_numbers import (
+    ClinicalNumbers,
+    Measured,
+    measure,
+    measure_predictions,
+    require_data,
+)
 from medseg.evaluation.pair import Status
 from medseg.evaluation.score import Score, Scores
 
@@ -187,3 +193,15 @@ def test_what_is_missing_is_said_before_anything_is_scored(tmp_path):
         require_data(acdc, cases[:1], tmp_path)
     with pytest.raises(UsageError, match=r"hippocampus makes no use .* Leave out --data"):
         require_data(hippocampus, ["a"], tmp_path)
+
+
+def test_predictions_alone_are_measured_beside_an_unknown_reference():
+    found = measure_predictions(
+        {"a": {"anterior": 1.5, "posterior": 0.0}}, tasks.read("hippocampus")
+    )
+    rows = [(row.subject, row.quantity, row.unit, row.prediction) for row in found.rows]
+    assert rows == [("a", "anterior volume", "mL", 1.5), ("a", "posterior volume", "mL", 0.0)]
+    assert all(math.isnan(row.reference) and row.status is None for row in found.rows)
+    acdc = tasks.read("acdc")
+    volumes_ml = {"patient001_frame01": dict.fromkeys(acdc.region_names, 1.0)}
+    assert measure_predictions(volumes_ml, acdc).left_out == ("cardiac_function",)

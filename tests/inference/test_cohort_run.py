@@ -29,6 +29,9 @@ class Ear:
     def on_failure(self, failure, seconds_left):  # noqa: ARG002
         self.told.append(("failed", failure.job.case.name))
 
+    def on_remark(self, text):
+        self.told.append(("remark", text))
+
 
 @pytest.fixture
 def predictor(untrained):

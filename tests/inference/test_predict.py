@@ -101,7 +101,7 @@ def test_patch_overlap_and_batch_are_those_of_the_plan(predictor):
     predictor.network.register_forward_hook(lambda *given: seen.append(tuple(given[2].shape)))
     image = np.zeros((1, 16, 12, 8), dtype=np.float32)
     predict.logits(predictor.network, image, predictor.bundle.plan)
-    assert seen == [(3, 3, 8, 8, 8)] * 2  # three starts along i and two along j, by threes
+    assert seen == [(2, 3, 8, 8, 8)] * 3  # three starts along i, and two along j at each
 
 
 def test_a_bundle_is_loaded_with_its_network_ready(tmp_path, hippocampus_task, make_plan):

@@ -15,6 +15,7 @@ def slicer(tmp_path, monkeypatch):
     slicer = stand_ins.Slicer(temporary)
     for name, stub in stand_ins.stub_modules(slicer).items():
         monkeypatch.setitem(sys.modules, name, stub)
+    monkeypatch.delitem(sys.modules, "MedSegScene.logic", raising=False)  # it holds the last ones
     return slicer
 
 

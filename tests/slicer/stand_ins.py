@@ -121,11 +121,11 @@ class Widget:
     def layout(self):
         return self
 
-    def rowCount(self):
-        return len(self.rows)
+    def hide(self):
+        self.shown["hidden"] = True
 
-    def removeRow(self, place):
-        del self.rows[place]
+    def deleteLater(self):
+        self.shown["deleted"] = True
 
     def addRow(self, label, widget):
         self.rows.append((label, widget))
@@ -149,7 +149,7 @@ class Widget:
         self.shown["runs"] = False
 
     def addWidget(self, widget):
-        del widget
+        self.items.append(widget)
 
     def __getattr__(self, name):
         if not name.startswith(("set", "resize")):
@@ -184,6 +184,8 @@ def _qt():
     return types.SimpleNamespace(
         QSettings=settings(),
         QTimer=Widget,
+        QWidget=Widget,
+        QFormLayout=lambda widget: widget,
         QTableWidgetItem=Item,
         QPixmap=lambda width, height: painted,
         QColor=str,

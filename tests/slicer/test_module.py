@@ -91,14 +91,17 @@ def test_the_models_are_asked_for_outside_slicer_s_environment(panel, medseg):
 
 
 def test_volumes_are_proposed_for_the_channels_of_the_chosen_model(panel, slicer):
-    rows = panel.ui.channelsWidget.rows
-    assert [(label, box.currentNode()) for label, box in rows] == [
+    (*gone, form) = panel.ui.channelsWidget.items
+    assert all(each.shown["deleted"] for each in gone)
+    assert [(label, box.currentNode()) for label, box in form.rows] == [
         ("t1:", slicer.t1),
         ("flair:", slicer.flair),
     ]
     panel.ui.modelComboBox.currentIndex = 1
     panel.on_model_changed()
-    assert [(label, box.currentNode()) for label, box in rows] == [("mr:", slicer.t1)]
+    assert form.shown["deleted"]
+    form = panel.ui.channelsWidget.items[-1]
+    assert [(label, box.currentNode()) for label, box in form.rows] == [("mr:", slicer.t1)]
 
 
 def test_a_run_shows_its_progress_and_loads_its_result_with_3d(panel, slicer, medseg):
@@ -118,6 +121,7 @@ def test_a_run_shows_its_progress_and_loads_its_result_with_3d(panel, slicer, me
     assert loaded.calls == [
         ("SetReferenceImageGeometryParameterFromVolumeNode", slicer.t1),
         ("SetAndObserveTransformNodeID", "transform of head T1"),
+        ("CreateDefaultDisplayNodes",),
         ("CreateClosedSurfaceRepresentation",),
         ("SetVisibility3D", 1),
     ]
