@@ -43,7 +43,8 @@ _LINK = re.compile(
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Add what is found in the code to the navigation."""
+    """Add what is found in the code, and documents that are not listed, to the navigation."""
+    _add_unlisted(config.nav)
     cards = [{_title(path): f"data_cards/{path.name}"} for path in _cards()]
     modules = [{name: f"{PYTHON}/{name}.md"} for name in _modules()]
     changes = {"Changes": "changelog.md"}
@@ -70,6 +71,15 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     return markdown if origin is None else _linked(markdown, origin, place)
 
 
+def _add_unlisted(nav: list[Any]) -> None:
+    """Put documents that the navigation does not name at the end of its how-to pages."""
+    (how_to,) = (entry["How to"] for entry in nav if "How to" in entry)
+    listed = set(re.findall(r"'([\w./-]+\.md)'", str(nav)))
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        if path.name not in listed:
+            how_to.append({_title(path): path.name})
+
+
 def _pages() -> Iterator[tuple[str, str]]:
     for path, place in ELSEWHERE.items():
         yield place, (ROOT / path).read_text(encoding="utf-8")
@@ -77,7 +87,7 @@ def _pages() -> Iterator[tuple[str, str]]:
         front = re.compile(r"\A---\n.*?\n---\n", flags=re.DOTALL)
         yield f"data_cards/{path.name}", front.sub("", path.read_text(encoding="utf-8"))
     for name in _modules():
-        yield f"{PYTHON}/{name}.md", f"# {name}\n\n::: {name}\n"
+        yield f"{PYTHON}/{name}.md", f"::: {name}\n"
     yield COMMANDS, "\n".join(_commands())
     yield NETWORKS, "\n".join(_networks())
 

@@ -1,5 +1,6 @@
 """The site of documents: built without a warning, and complete."""
 
+import ast
 import html
 import os
 import re
@@ -8,9 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
-from medseg import networks, registry
 from medseg import task as tasks
 from medseg.cli import app
 from medseg.resources import folder
@@ -46,16 +45,19 @@ def test_the_site_says_what_the_code_says(site):
     assert "--json-progress" in commands
 
     told = words(site / "networks" / "index.html")
-    for name in registry.names(networks):
-        page = networks.__name__ + "." + name
-        docstring = sys.modules.get(page) or registry.load(networks, name)
-        assert docstring.__doc__.splitlines()[0] in told
-    assert told.count("Differs from the reference code:") == len(registry.names(networks))
+    files = sorted(path for path in (ROOT / "medseg" / "networks").glob("[!_]*.py"))
+    for path in files:
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        assert docstring.splitlines()[0] in told
+    assert told.count("Differs from the reference code:") == len(files) > 4
 
     predict = words(site / "reference" / "python" / "medseg.inference" / "index.html")
     assert "Segment one scan on its own grid; for several, keep a Predictor" in predict
     errors = words(site / "errors" / "index.html")
     assert "7 CasesFailedError some cases failed, the others are done" in errors
+    home = (site / "index.html").read_text(encoding="utf-8")
+    for path in (ROOT / "docs").glob("*.md"):
+        assert f'href="{path.stem}/"' in home, "it is not in the navigation"
     for name in tasks.names():
         assert (site / "data_cards" / name / "index.html").is_file()
 
@@ -68,12 +70,6 @@ def test_no_page_asks_another_server_for_anything(site):
     pages = list(site.rglob("*.html"))
     assert len(pages) > 30
     assert [page.name for page in pages if asking.search(page.read_text("utf-8"))] == []
-
-
-def test_every_document_has_its_place_in_the_navigation():
-    config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
-    listed = set(re.findall(r"'([\w./]+\.md)'", str(config["nav"])))
-    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= listed
 
 
 def test_the_errors_that_are_explained_are_errors_that_medseg_tells():

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from medseg import model_list
 from medseg.data.cases import read_image, require_usable
-from medseg.data.preprocessing import restore
 from medseg.errors import UsageError
 from medseg.formats import ANY, Choice
 from medseg.inference import device as devices
@@ -66,10 +65,7 @@ class Predictor:
         bundle = self._reducing.predictor.bundle
         prepared = bundle.prepare(_volume(scan, bundle.task, choice))
         with self._network:
-            scores = self._reducing.run(
-                lambda less: prediction.logits(less.network, prepared.image, less.bundle.plan)
-            )
-        return restore([scores], prepared, bundle.task)
+            return self._reducing.run(lambda less: prediction.predict_prepared(less, prepared))
 
 
 def predict(

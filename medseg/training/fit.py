@@ -1,21 +1,15 @@
 """A training run from beginning to end, or from where it was interrupted."""
 
-import logging
 import shutil
-import signal
-import threading
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Literal, Protocol, cast, runtime_checkable
 
-import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from medseg import bundle as bundles
 from medseg import experience as experiences
@@ -27,9 +21,7 @@ from medseg.data import folds, layouts, store
 from medseg.data.cases import Case
 from medseg.data.folds import Split
 from medseg.data.matching import Matched
-from medseg.data.patches import Batch, Failed, Patches
 from medseg.data.store import StoredCase
-from medseg.data.transforms import augmentation
 from medseg.errors import UsageError
 from medseg.experience import Experience
 from medseg.inference import device as devices
@@ -37,11 +29,11 @@ from medseg.recipe import Plan
 from medseg.survey import survey as surveys
 from medseg.survey.survey import Survey
 from medseg.task import Task
-from medseg.training import curves, fingerprint, initial
-from medseg.training.callbacks import Overseer, Report, StoppedAtOnceError
+from medseg.training import curves, fingerprint, initial, loop, processes
+from medseg.training.callbacks import Overseer, Report
 from medseg.training.fingerprint import Fingerprint
 from medseg.training.module import SegmentationModule
-from medseg.training.plan import build_network, resolve, sized
+from medseg.training.plan import build_network, for_processes, resolve, sized
 from medseg.training.prior import begin_at_frequency
 from medseg.training.run_folder import (
     AUTO,
@@ -113,6 +105,9 @@ def fit(request: Request, folder: RunFolder, listener: Listener) -> Outcome:
         ImageError: A scan cannot be used.
         OutputError: The folder cannot be written.
     """
+    processes.join(request.devices * request.nodes, device_of(request))
+    if processes.rank():
+        return _follow(folder, listener)
     return _begin(request, folder, listener, anew=False)
 
 
@@ -127,22 +122,67 @@ def resume(folder: RunFolder, listener: Listener) -> Outcome:
         UsageError: There is no run in the folder, or one of its files is damaged.
     """
     request = read_request(folder)
+    processes.join(request.devices * request.nodes, device_of(request))
+    if processes.rank():
+        return _follow(folder, listener)
+    for path in (folder.checkpoint, folder.metrics):
+        files.remove_leftovers(path)
     if not folder.checkpoint.exists():
         return _begin(request, folder, listener, anew=True)
+    stood = _stood(folder)
+    if stood.finished:
+        processes.wait()
+        weights = stood.average
+        task, plan = stood.task, stood.plan
+        return _written(folder, task, plan, weights, finished=True, dice=_last_dice(folder))
+    return _go_on(stood, request, folder, listener)
+
+
+@dataclass(frozen=True)
+class _Stood:
+    """How a run stood when it was interrupted; at the beginning if it has no checkpoint."""
+
+    task: Task
+    plan: Plan
+    parts: Split
+    first: int
+    finished: bool
+    average: dict[str, Tensor]
+
+
+def _stood(folder: RunFolder) -> _Stood:
     parts = read_split(folder)
     with _explained(folder):
         task = tasks.parse(folder.task.read_text(encoding="utf-8"), where=folder.task)
         plan = recipes.read_plan(folder.plan.read_text(encoding="utf-8"), where=folder.plan)
+        if not folder.checkpoint.exists():
+            return _Stood(task, plan, parts, 0, finished=False, average={})
         checkpoint = torch.load(folder.checkpoint, weights_only=True, map_location="cpu")
-        first = int(checkpoint["global_step"])
-        noted = checkpoint["medseg"]
-    if noted["finished"]:
-        weights = noted["average"]["weights"]
-        return _written(folder, task, plan, weights, finished=True, dice=_last_dice(folder))
-    prepared = _prepare(folder, task, plan, parts, listener)
-    network = build_network(plan.network, task)  # its weights are in the checkpoint
+        first, noted = int(checkpoint["global_step"]), checkpoint["medseg"]
+        average = noted["average"]["weights"]
+        return _Stood(task, plan, parts, first, finished=noted["finished"], average=average)
+
+
+def _go_on(stood: _Stood, request: Request, folder: RunFolder, listener: Listener) -> Outcome:
+    prepared = _prepare(folder, stood.task, stood.plan, stood.parts, listener)
+    network = build_network(stood.plan.network, stood.task)  # its weights are in the checkpoint
     module = _module(network, prepared, request, elapsed=0.0)
-    return _train(module, prepared, folder, _device(request), listener, first=first)
+    return _train(module, prepared, folder, request, listener, first=stood.first)
+
+
+def _follow(folder: RunFolder, listener: Listener) -> Outcome:
+    """Train with the first process on what it has prepared; its weights come from there too."""
+    processes.wait()
+    request, stood = read_request(folder), _stood(folder)
+    if stood.finished:
+        return _ended(folder)
+    return _go_on(stood, request, folder, listener)
+
+
+def _ended(folder: RunFolder) -> Outcome:
+    """Return how a run ended once the first process has written that."""
+    processes.wait()
+    return Outcome(bundles.read(folder.path), _stood(folder).finished, _last_dice(folder))
 
 
 def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: bool) -> Outcome:
@@ -153,7 +193,7 @@ def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: boo
     matched = layouts.find(Path(request.data), asked, request.numbering)
     task = matched.task
     recipe = recipes.for_network(request.network, _settings(request), name=request.recipe)
-    device = _device(request)
+    device = device_of(request)
     with torch.device("meta"):  # a wrong option is found before the data are read
         build_network(sized(recipe.network, device), task)
     cases = layouts.require_labelled(matched.data_set)
@@ -164,6 +204,7 @@ def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: boo
     data = _checked(matched, parts, listener)
     pretrained = any(initial.is_public(Path(place)) for place in request.init)
     plan = resolve(recipe, task, data, device, cases=len(parts.training), pretrained=pretrained)
+    plan = for_processes(plan, processes.count(), automatic=recipe.training.batch == "auto")
     files.write_text(folder.plan, recipes.plan_text(plan))
     if data.experience is not None:
         files.write_text(folder.experience, experiences.text(data.experience))
@@ -172,7 +213,7 @@ def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: boo
     if getattr(network, "HEAD_BIAS", None) not in given:
         begin_at_frequency(network, task, prepared.training)
     module = _module(network, prepared, request, elapsed=clock.elapsed_seconds)
-    return _train(module, prepared, folder, device, listener, first=0)
+    return _train(module, prepared, folder, request, listener, first=0)
 
 
 def _settings(request: Request) -> tuple[str, ...]:
@@ -180,7 +221,12 @@ def _settings(request: Request) -> tuple[str, ...]:
     return (*request.settings, *epochs)
 
 
-def _device(request: Request) -> torch.device:
+def device_of(request: Request) -> torch.device:
+    """Return the device that a run was asked to use.
+
+    Raises:
+        UsageError: It is a GPU, and there is none.
+    """
     return devices.choose(cast("devices.DeviceChoice", request.device))
 
 
@@ -233,33 +279,32 @@ def _train(
     module: SegmentationModule,
     data: _Data,
     folder: RunFolder,
-    device: torch.device,
+    request: Request,
     listener: Listener,
     *,
     first: int,
 ) -> Outcome:
+    task, plan = data.task, data.plan
+
+    def keep_best(weights: dict[str, Tensor]) -> None:
+        bundles.write(folder.best, task, plan, weights, experience=_experience(folder))
+
     overseer = Overseer(
-        folder, data.held_out, on_step=listener.on_step, on_interrupt=listener.on_interrupt
-    )
-    loader = _loader(data, first, module.progress.total_steps, device)
-    try:
-        with _quiet(), _interruptible(overseer.interrupt), _workers_watched():
-            _trainer(data.plan, device, overseer).fit(
-                module,
-                train_dataloaders=loader,
-                ckpt_path=folder.checkpoint if first else None,
-                weights_only=True,
-            )
-    except StoppedAtOnceError as error:
-        raise KeyboardInterrupt from error
-    return _written(
         folder,
-        data.task,
-        data.plan,
-        module.average.weights,
-        finished=overseer.finished,
-        dice=overseer.dice,
+        data.held_out,
+        on_step=listener.on_step,
+        on_interrupt=listener.on_interrupt,
+        on_best=keep_best,
     )
+    checkpoint = folder.checkpoint if first else None
+    machines = loop.Machines(device_of(request), request.devices, request.nodes)
+    if processes.rank() == 0:
+        processes.wait()  # for those that follow, until all that they read is there
+    loop.run(module, data.training, overseer, machines, checkpoint=checkpoint, first=first)
+    if processes.rank():
+        return _ended(folder)
+    weights = module.average.weights
+    return _written(folder, task, plan, weights, finished=overseer.finished, dice=overseer.dice)
 
 
 def _written(
@@ -274,8 +319,9 @@ def _written(
     """Write what a run leaves behind, finished or stopped."""
     curves.draw(read_metrics(folder.metrics), folder.curves)
     bundle = bundles.write(folder.bundle, task, plan, weights, experience=_experience(folder))
-    if finished:
+    if finished and folder.shared_cache is None:
         shutil.rmtree(folder.cache, ignore_errors=True)
+    processes.wait()  # for those that follow, until the model is there
     return Outcome(bundle, finished, dice)
 
 
@@ -290,63 +336,6 @@ def _last_dice(folder: RunFolder) -> float:
     return rows[-1]["dice_mean"] if rows else float("nan")
 
 
-def _trainer(plan: Plan, device: torch.device, overseer: Overseer) -> lightning.Trainer:
-    return lightning.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
-        precision="bf16-mixed" if plan.precision == "bfloat16" else "32-true",
-        gradient_clip_val=plan.training.gradient_clip,
-        max_epochs=1,  # the loader yields every step of the run, so that a resume needs no epochs
-        callbacks=[overseer],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-
-
-def _loader(data: _Data, first: int, last: int, device: torch.device) -> DataLoader[Batch | Failed]:
-    settings = data.plan.training
-    patches = Patches(
-        data.training,
-        data.plan.patch,
-        augmentation(data.task, settings.augmentation),
-        batch=data.plan.batch,
-        foreground=settings.foreground,
-        seed=settings.seed,
-        first=first,
-        last=last,
-    )
-    workers = 4 if device.type == "cuda" else 0  # on a CPU the network needs every core
-    return DataLoader(
-        patches,
-        batch_size=None,
-        num_workers=workers,
-        multiprocessing_context="spawn" if workers else None,
-        worker_init_fn=_ignore_interrupts,
-        pin_memory=device.type == "cuda",
-    )
-
-
-@contextmanager
-def _workers_watched() -> Iterator[None]:
-    """Say what to do when the system ends a process that prepares patches."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
-            raise
-        raise UsageError(
-            "the system ended a process that prepares patches, most likely for want of memory",
-            remedy="Close other programs, then go on with --resume",
-        ) from error
-
-
-def _ignore_interrupts(_worker: int) -> None:
-    """Leave Ctrl-C to the main process, which stops the workers in order."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 @contextmanager
 def _explained(folder: RunFolder) -> Iterator[None]:
     try:
@@ -357,31 +346,3 @@ def _explained(folder: RunFolder) -> Iterator[None]:
             where=folder.path,
             remedy="Start a new run in another folder",
         ) from error
-
-
-@contextmanager
-def _interruptible(handler: Callable[..., None]) -> Iterator[None]:
-    """Let Ctrl-C ask for an orderly stop; only the main thread may listen for it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning's notes on its own workings from the user; errors still come through."""
-    logger = logging.getLogger("pytorch_lightning")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"pytorch_lightning\..*")
-        warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
