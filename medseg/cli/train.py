@@ -273,6 +273,10 @@ class Display:
         """Say what became of the weights to begin with."""
         err.print(f"Begins with {report}", highlight=False, markup=False)
 
+    def on_smaller(self, said: str) -> None:
+        """Say that memory ran out."""
+        err.print(f"The memory does not suffice; training goes on with {said}")
+
     def on_step(self, report: "Report") -> None:
         """Show loss, Dice and the time left."""
         dice = "-" if math.isnan(report.dice) else f"{report.dice:.3f}"

@@ -1,9 +1,10 @@
 """A training run from beginning to end, or from where it was interrupted."""
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Literal, Protocol, cast, runtime_checkable
@@ -46,6 +47,7 @@ from medseg.training.run_folder import (
     write_split,
 )
 from medseg.training.schedule import Progress
+from medseg.training.shrinking import smaller
 
 Stage = Literal["checking", "preparing"]
 
@@ -65,6 +67,9 @@ class Listener(Protocol):
 
     def on_init(self, report: weights.Report) -> None:
         """Take note of what became of the weights to begin with."""
+
+    def on_smaller(self, said: str) -> None:
+        """Take note that memory ran out, and with how much less training goes on."""
 
     def on_step(self, report: Report) -> None:
         """Take note of a step."""
@@ -276,6 +281,38 @@ def _module(
 
 
 def _train(
+    module: SegmentationModule,
+    data: _Data,
+    folder: RunFolder,
+    request: Request,
+    listener: Listener,
+    *,
+    first: int,
+) -> Outcome:
+    """Train; when the device's memory runs out, go on from the last checkpoint with less."""
+    while True:
+        with contextlib.suppress(torch.OutOfMemoryError):
+            return _trained(module, data, folder, request, listener, first=first)
+        found = smaller(data.plan)
+        if found is None or processes.count() > 1:
+            raise UsageError(
+                "the memory of the device does not suffice",
+                where=folder.path,
+                remedy="Choose a smaller network with --set network.options.size=small, or a"
+                " smaller --set patch=[64,64,64] and --set training.batch=1",
+            )
+        plan, said = found
+        listener.on_smaller(said)
+        files.write_text(folder.plan, recipes.plan_text(plan))
+        data = replace(data, plan=plan)
+        network = build_network(plan.network, data.task)
+        network.load_state_dict(module.network.state_dict())
+        first = _stood(folder).first
+        elapsed = 0.0 if first else module.progress.elapsed_seconds
+        module = _module(network, data, request, elapsed=elapsed)
+
+
+def _trained(
     module: SegmentationModule,
     data: _Data,
     folder: RunFolder,
