@@ -96,6 +96,11 @@ def predict(
     report = Report(path, described(bundle))
     predictor = load(bundle, choose(device))
     err.print(f"Model: {bundle.folder} (task {bundle.task.name}, {network})")
+    if model is None and model_list.is_shipped(bundle):
+        err.print(
+            "You have no model of your own, so this one is used, which comes with medseg;"
+            f" its limits: medseg models show {bundle.folder.name}"
+        )
     if strict and bundle.experience is None:
         err.print("The model does not know what it was trained on: --strict compares nothing")
     settings = cohort_run.Settings(choice, strict, uncertainty, overwrite)
