@@ -89,6 +89,11 @@ class Bundle:
         together = "".join(hashes[name] for name in (_TASK, _PLAN, _WEIGHTS))
         return hashlib.sha256(together.encode()).hexdigest()
 
+    @property
+    def mirror_axes(self) -> tuple[int, ...]:
+        """Axes of the network along which a scan may be mirrored; they are RAS+."""
+        return tuple("xyz".index(axis) for axis in self.task.mirror_axes)
+
     def build_network(self) -> "nn.Module":
         """Build the network and load its weights; every weight must fit.
 
@@ -99,6 +104,7 @@ class Bundle:
         from safetensors import SafetensorError
 
         from medseg import networks
+        from medseg.blocks.unet_inference import hastened
 
         try:
             network = networks.build(
@@ -127,7 +133,7 @@ class Bundle:
                 where=self.weights,
                 remedy="Copy the bundle anew from where it was trained",
             ) from error
-        return network.eval()
+        return hastened(network.eval())
 
     def prepare(self, volume: Volume) -> "Prepared":
         """Orient, normalise and resample a scan as in training."""

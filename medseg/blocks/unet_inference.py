@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medseg.blocks.axes import Features
+from medseg.blocks.fused import voxels
 from medseg.blocks.normalization import EPSILON, moments, rows, slabs
 from medseg.blocks.residual import convolve, join
 
@@ -26,18 +27,23 @@ def hastened(network: nn.Module) -> nn.Module:
     """Replace what can be computed faster, in place, and return the network.
 
     Args:
-        network: A `PlainConvUNet` or a `ResidualEncoderUNet`; others come back as they are.
+        network: A `PlainConvUNet`, a `ResidualEncoderUNet`, or what holds one; others come back as
+            they are.
     """
-    if type(network).__name__ not in ("PlainConvUNet", "ResidualEncoderUNet"):
-        return network
+    for module in list(network.modules()):
+        if type(module).__name__ in ("PlainConvUNet", "ResidualEncoderUNet"):
+            _hasten(module)
+    return network
+
+
+def _hasten(network: Any) -> None:
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if _is_known(child):
                 setattr(module, name, NormalizedConvolution(child))
-    whole: Any = network
-    if all(isinstance(stage.convs[0], NormalizedConvolution) for stage in whole.decoder.stages):
-        whole.decoder = Decoder(whole.decoder)
-    return network.requires_grad_(requires_grad=False)
+    if all(isinstance(stage.convs[0], NormalizedConvolution) for stage in network.decoder.stages):
+        network.decoder = Decoder(network.decoder)
+    network.requires_grad_(requires_grad=False)
 
 
 class NormalizedConvolution(nn.Module):
@@ -108,13 +114,16 @@ def _normalize_(x: Features, norm: nn.InstanceNorm3d, slope: float) -> Features:
     if x.device.type != "cpu":
         result = functional.instance_norm(x, weight=norm.weight, bias=norm.bias, eps=norm.eps)
         return functional.leaky_relu_(result, slope)
+    features = x.shape[1]
     for case in rows(x):
-        found = moments(case, x.shape[1])
-        repeats = case.shape[1] // x.shape[1]
-        found.scale *= norm.weight.repeat(repeats)
-        found.shift = norm.bias.repeat(repeats) - found.mean * found.scale
+        found = moments(case, features)
+        scale = found.scale[:features] * norm.weight
+        shift = norm.bias - found.mean[:features] * scale
+        if voxels.usable(case):
+            voxels.scale_activate_(case.view(-1), scale, shift, slope)
+            continue
+        repeats = case.shape[1] // features
         for (slab,) in slabs(case):
-            found.apply(slab, slab)
-            if slope != 1:
-                functional.leaky_relu_(slab, slope)
+            torch.addcmul(shift.repeat(repeats), slab, scale.repeat(repeats), out=slab)
+            functional.leaky_relu_(slab, slope)
     return x
