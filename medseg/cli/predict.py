@@ -7,7 +7,7 @@ import typer
 
 from medseg.cli.channel_options import parsed
 from medseg.cli.cohort_progress import listening
-from medseg.cli.console import err
+from medseg.cli.console import err, show
 from medseg.errors import CasesFailedError, UsageError
 
 if TYPE_CHECKING:
@@ -65,6 +65,15 @@ def predict(
     json_progress: Annotated[
         bool, typer.Option("--json-progress", help="Print a JSON line per step.")
     ] = False,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Most memory to take, as 8G: the tile is made to fit. Else what is free."
+        ),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say how much memory each scan needs, and end.")
+    ] = False,
 ) -> None:
     """Segment scans with a trained network.
 
@@ -72,7 +81,8 @@ def predict(
     A second run goes on where the first one stopped.
     """
     from medseg import export, model_list
-    from medseg.inference import cohort, cohort_run
+    from medseg.cli.memory_table import memory_table
+    from medseg.inference import cohort, cohort_run, memory_plan
     from medseg.inference.device import choose
     from medseg.inference.predict import load
     from medseg.inference.report import NAME, Report, described
@@ -93,7 +103,11 @@ def predict(
     err.print(f"Model: {bundle.folder} (task {bundle.task.name}, {network})")
     if strict and bundle.experience is None:
         err.print("The model does not know what it was trained on: --strict compares nothing")
-    settings = cohort_run.Settings(choice, strict, uncertainty, overwrite)
+    limit = None if max_memory is None else memory_plan.parsed_bytes(max_memory)
+    settings = cohort_run.Settings(choice, strict, uncertainty, overwrite, limit)
+    if plan:
+        show(memory_table(jobs, predictor, settings))
+        return
     with listening(as_json=json_progress) as listener:
         outcome = cohort_run.run(jobs, predictor, settings, report, listener, write=export.write)
     _raise_failures(outcome)

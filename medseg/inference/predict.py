@@ -8,7 +8,14 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
-from medseg.data.preprocessing import Logits, Measured, Prepared, restore, restore_measured
+from medseg.data.preprocessing import (
+    ImageOnDemand,
+    Logits,
+    Measured,
+    Prepared,
+    restore,
+    restore_measured,
+)
 from medseg.inference.sliding_window import Tiling, logit_slabs, predict_logits
 from medseg.model import Model
 from medseg.recipe import Plan
@@ -54,7 +61,9 @@ def predict_measured(predictor: Predictor, volume: Volume, *, keep_entropy: bool
     return restore_measured(pieces, prepared, task, axis=axis, keep_entropy=keep_entropy)
 
 
-def logit_pieces(network: nn.Module, image: Image, plan: Plan) -> tuple[int, Iterator[Logits]]:
+def logit_pieces(
+    network: nn.Module, image: Image | ImageOnDemand, plan: Plan
+) -> tuple[int, Iterator[Logits]]:
     """Return the longest axis of an image, and along it the logits piece by piece.
 
     A piece is valid until the next one is asked for: together they are never held.
@@ -68,7 +77,8 @@ def logit_pieces(network: nn.Module, image: Image, plan: Plan) -> tuple[int, Ite
 def logits(network: nn.Module, image: Image, plan: Plan) -> Scores:
     """Apply a network to a prepared image, on the device where the network's weights are."""
     device = next(network.parameters()).device
-    return predict_logits(network, _tensor(image).to(device), tiling(plan)).cpu().numpy()
+    given = _tensor(image)
+    return predict_logits(network, given, tiling(plan), device=device).cpu().numpy()
 
 
 def tiling(plan: Plan) -> Tiling:
@@ -77,5 +87,7 @@ def tiling(plan: Plan) -> Tiling:
     return Tiling(plan.patch, how.overlap, how.batch, blend=how.blend)
 
 
-def _tensor(image: Image) -> Float32[Tensor, "channels i j k"]:
+def _tensor(image: Image | ImageOnDemand) -> Float32[Tensor, "channels i j k"] | ImageOnDemand:
+    if isinstance(image, ImageOnDemand):
+        return image
     return torch.from_numpy(np.require(image, requirements="W"))  # a copy if it is read-only
