@@ -87,7 +87,7 @@ def _pages() -> Iterator[tuple[str, str]]:
         front = re.compile(r"\A---\n.*?\n---\n", flags=re.DOTALL)
         yield f"data_cards/{path.name}", front.sub("", path.read_text(encoding="utf-8"))
     for name in _modules():
-        yield f"{PYTHON}/{name}.md", f"# {name}\n\n::: {name}\n"
+        yield f"{PYTHON}/{name}.md", f"::: {name}\n"
     yield COMMANDS, "\n".join(_commands())
     yield NETWORKS, "\n".join(_networks())
 

@@ -84,6 +84,18 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode("utf-8"))
 
 
+def write_verified(path: Path, content: bytes) -> None:
+    """Write `content` to `path` whole or not at all, and read it back.
+
+    Raises:
+        OutputError: The disk is full, the place is not writable, or what was read back differs.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+        if temporary.read_bytes() != content:
+            raise altered(path)
+
+
 def altered(path: Path) -> OutputError:
     """Return the error that says that `path` reads back differently from what was written."""
     return OutputError(

@@ -82,6 +82,7 @@ class Training(_Strict):
         deep_supervision: Whether coarser logits count too, where the network's paper has it so.
         foreground: Part of the patches that is centred on a labelled voxel.
         validation_cases: Held-out cases that are predicted after an epoch.
+        patience: Epochs without a better validation after which training ends; null: never.
         precision: `bfloat16` computes in mixed precision; `auto`: on GPUs.
         seed: Of everything random.
     """
@@ -101,6 +102,7 @@ class Training(_Strict):
     deep_supervision: bool = True
     foreground: Probability = 0.5
     validation_cases: Positive = 8
+    patience: Positive | None = None
     precision: Literal["float32", "bfloat16"] | Auto = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
     augmentation: Augmentation = Augmentation()

@@ -1,8 +1,9 @@
-"""The segments of a `.seg.nrrd`: which label of a task each is, by its name and not by its value.
+"""The segments of a file: which label of a task each is, by its name and not by its value.
 
 3D Slicer numbers segments anew when one is added or moved, so that a value says nothing by itself.
-A segment is a label if its identifier is the label's name, or its name the label's title or name.
-Files of other programs, whose segments are called `Segment_1` or not at all, are read by value.
+A segment is a label if its identifier is the label's name, or its name the label's title or name,
+or else, in DICOM, if its codes are those of that label alone. Files of other programs, whose
+segments are called `Segment_1` or not at all, are read by value.
 """
 
 import re
@@ -21,22 +22,28 @@ from medseg.task import Task
 _NAMELESS: Final = re.compile(r"(segment[ _]?\d*)?", re.IGNORECASE)
 """What Slicer calls a segment that nobody has named."""
 
+_ANYTHING: Final = ("SCT^85756007",)
+"""Tissue: what programs call a segment that nobody has coded."""
+
 
 @dataclass(frozen=True)
 class Segment:
-    """What the header of a `.seg.nrrd` says of one segment.
+    """What the header of a `.seg.nrrd` or DICOM segmentation says of one segment.
 
     Attributes:
         key: Its identifier.
         title: What a person reads.
         value: Stands for it in its layer.
         layer: The channel that holds it.
+        code: Scheme and value of what it is, as `SCT^10200004`, then of the modifier; empty if the
+            file does not say.
     """
 
     key: str
     title: str
     value: int
     layer: int
+    code: tuple[str, ...] = ()
 
     @property
     def is_nameless(self) -> bool:
@@ -83,7 +90,19 @@ def _structure(segment: Segment, task: Task) -> str | None:
     structures = (*task.regions, *task.labels)  # of one title, the label counts
     titles = {name.casefold(): name for name in structures}
     titles |= {task.title_of(name).casefold(): name for name in structures}
-    return titles.get(segment.title.strip().casefold())
+    return titles.get(segment.title.strip().casefold()) or _coded(segment, task)
+
+
+def _coded(segment: Segment, task: Task) -> str | None:
+    """Return the label that has the codes of a segment, if there is one and no more."""
+    codes = {
+        name: tuple(code.rpartition("^")[0] for code in (label.code, label.modifier) if code)
+        for name, label in task.labels.items()
+    }
+    if segment.code == _ANYTHING:
+        return None
+    fitting = [name for name, code in codes.items() if code == segment.code]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _require_known(told: dict[Segment, str | None], task: Task, where: Path) -> None:

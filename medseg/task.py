@@ -21,8 +21,14 @@ from medseg.errors import UsageError
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}$")]
-Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+\^[A-Za-z0-9.-]+\^[^\^~|]+$")]
-"""A coded concept as 3D Slicer writes it: scheme^value^meaning, such as `SCT^10200004^Liver`."""
+Code = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9]{1,16}\^[A-Za-z0-9.-]{1,16}\^[^\^~|\\\r\n]{1,64}$"),
+]
+"""A coded concept as 3D Slicer writes it: scheme^value^meaning, such as `SCT^10200004^Liver`.
+
+The lengths are those that DICOM allows; a scheme of one's own begins with 99.
+"""
 
 Length = Annotated[float, Field(gt=0)]
 
@@ -43,6 +49,7 @@ class Appearance(_Strict):
         category: What kind of thing it is.
         code: The structure itself.
         modifier: Laterality or part, such as left or anterior.
+        anatomic_region: Where it lies; that of the task if absent.
     """
 
     title: str | None = None
@@ -50,6 +57,13 @@ class Appearance(_Strict):
     category: Code = "SCT^123037004^Anatomical Structure"
     code: Code
     modifier: Code | None = None
+    anatomic_region: Code | None = None
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """Red, green and blue from 0 to 255."""
+        red, green, blue = bytes.fromhex(self.colour[1:])
+        return (red, green, blue)
 
 
 class Label(Appearance):
@@ -80,7 +94,7 @@ class Task(_Strict):
         layout: How its data lie on disk; a module of `medseg.data.layouts`.
         source: Where the data come from.
         channels: Name and modality of each channel, in order.
-        anatomic_region: The part of the body, as a code.
+        anatomic_region: The part of the body, as a code; a structure may have one of its own.
         labels: The labels by name.
         regions: The regions by name; if absent, every label is a region of its own.
         painted: For every region, the label that a voxel gets where the region is more likely than
@@ -169,6 +183,15 @@ class Task(_Strict):
     def regions_of(self, label: str) -> tuple[str, ...]:
         """Return the regions that hold `label`, in order."""
         return tuple(name for name in self.region_names if label in self.labels_of(name))
+
+    @property
+    def ordered_labels(self) -> list[tuple[str, Label]]:
+        """The labels with their names, by value."""
+        return sorted(self.labels.items(), key=lambda item: item[1].value)
+
+    def region_code_of(self, structure: Appearance) -> str | None:
+        """Return the code of the part of the body that a label or region of this task lies in."""
+        return structure.anatomic_region or self.anatomic_region
 
     def title_of(self, structure: str) -> str:
         """Return what a person reads for a label or region."""

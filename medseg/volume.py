@@ -14,6 +14,9 @@ AxisOrder = tuple[tuple[int, bool], tuple[int, bool], tuple[int, bool]]
 ORTHONORMAL_TOLERANCE: Final = 1e-4
 """Largest cosine between two axes of a grid that counts as perpendicular."""
 
+_SAME_VOXEL: Final = 0.05
+"""How far apart, in voxels, two centres may lie that count as one voxel's."""
+
 _ROUNDING: Final = 1e-6
 """Of a voxel: rounding of affines must not decide which voxel a centre on a face lies in."""
 
@@ -66,6 +69,14 @@ class Grid:
         corners[:, :3] *= np.array(self.shape) - 1
         apart_mm = np.abs(corners @ (self.affine - other.affine).T)
         return bool(apart_mm.max() <= tolerance_mm)
+
+    def shares_voxels_with(self, other: "Grid") -> bool:
+        """Tell whether the voxels of one are those of the other, in any order, cut or padded."""
+        change = np.linalg.inv(self.affine) @ other.affine
+        whole = np.round(change)
+        is_reordered = (np.abs(whole[:3, :3]).sum(axis=0) == 1).all() and np.linalg.det(whole) != 0
+        drift = np.abs(change - whole) @ np.array([*other.shape, 1.0])
+        return bool(is_reordered and drift.max() <= _SAME_VOXEL)
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,6 +47,8 @@ class Source:
         check: Raises ValueError if the network was built with options that do not suit them.
         flat: Whether they are of an image's network, and their layout that of images.
         exact: Whether windows and patches must be the network's own, for theirs are not known.
+        twin: Maps a weight of this network that is filled to one of the same shape that begins
+            with the same values; None if there is none.
     """
 
     what: str
@@ -56,6 +58,7 @@ class Source:
     check: Callable[[nn.Module], None] = lambda _network: None
     flat: bool = False
     exact: bool = False
+    twin: Rename = lambda _name: None
 
 
 MODEL: Final = {"model": Source(what="a model of medseg", rename=lambda name: name, exact=True)}
@@ -200,7 +203,7 @@ def _fit(network: nn.Module, state: State, source: Source) -> _Fit:
         if name is None or fitted is None:
             unexpected.append(theirs)
             continue
-        weights[name] = fitted
+        weights |= {place: fitted for place in (name, source.twin(name)) if place in own}
         if value.shape != fitted.shape:
             adapted.append(name)
     missing = [name for name in own if re.match(source.part, name) and name not in weights]

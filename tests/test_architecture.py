@@ -56,8 +56,14 @@ LIGHT = [
     "evaluation.comparison_files",
     "export.slicer",
     "export.nifti",
+    "export.mrb",
+    "export.stl",
+    "export.dicom_seg",
 ]
-HEAVY = {"torch", "monai", "SimpleITK", "itk", "matplotlib", "lightning", "nnunetv2"}
+HEAVY = {
+    *("torch", "monai", "SimpleITK", "itk", "matplotlib", "lightning", "nnunetv2"),
+    *("highdicom", "skimage"),
+}
 
 
 def test_results_are_read_scored_and_exported_without_heavy_packages():

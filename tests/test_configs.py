@@ -57,7 +57,67 @@ def test_a_task_parses_and_is_named_as_its_file(name):
 OTHER_WORDS = {
     "49755003": "Morphologically Altered Structure",  # as 3D Slicer has it
     "123037004": "Anatomical Structure",  # as 3D Slicer has it
+    "110765007": "Portal vein and splenic vein",  # as TotalSegmentator and MONAI have it
+    "cavity": "Resection cavity",  # of the scheme 99MEDSEG, our own
 }
+
+# The codes of BraTS, Synapse, ACDC and the hippocampus in 3D Slicer's lists and DICOM's.
+KNOWN = {
+    "hippocampus": {
+        "anterior": "SCT^5366008 SCT^255549009",
+        "posterior": "SCT^5366008 SCT^255551008",
+    },
+    "acdc": {
+        "right_ventricle": "SCT^53085002",
+        "myocardium": "SCT^49848007",
+        "left_ventricle": "SCT^87878005",
+    },
+    "brats": {
+        "necrosis": "SCT^6574001",
+        "oedema": "SCT^79654002",
+        "enhancing": "NCIt^C113842",
+        "whole_tumour": "SCT^108369006",
+        "tumour_core": "SCT^4147007",
+        "enhancing_tumour": "NCIt^C113842",
+    },
+    "synapse_13": {
+        "spleen": "SCT^78961009",
+        "right_kidney": "SCT^64033007 SCT^24028007",
+        "left_kidney": "SCT^64033007 SCT^7771000",
+        "gallbladder": "SCT^28231008",
+        "oesophagus": "SCT^32849002",
+        "liver": "SCT^10200004",
+        "stomach": "SCT^69695003",
+        "aorta": "SCT^15825003",
+        "inferior_vena_cava": "SCT^64131007",
+        "portal_and_splenic_vein": "SCT^110765007",
+        "pancreas": "SCT^15776009",
+        "right_adrenal_gland": "SCT^23451007 SCT^24028007",
+        "left_adrenal_gland": "SCT^23451007 SCT^7771000",
+    },
+}
+REGIONS = {"hippocampus": "12738006", "brats": "12738006", "acdc": "80891009"}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_structures_have_the_codes_that_others_give_them(name):
+    task = tasks.read(name)
+    structures = {**task.labels, **task.regions}
+    found = {
+        key: " ".join(code.rpartition("^")[0] for code in (each.code, each.modifier) if code)
+        for key, each in structures.items()
+    }
+    assert found == KNOWN[name]
+    if name in REGIONS:
+        assert task.anatomic_region.split("^")[1] == REGIONS[name]
+
+
+def test_tasks_of_the_same_organs_code_them_alike():
+    for fewer, more in (("synapse", "synapse_13"), ("brats", "brats_2024")):
+        known, wanted = tasks.read(more).labels, tasks.read(fewer).labels
+        pairs = [(known[key], wanted[key]) for key in wanted]
+        assert [a.code for a, _ in pairs] == [b.code for _, b in pairs]
+        assert [a.modifier for a, _ in pairs] == [b.modifier for _, b in pairs]
 
 
 @pytest.mark.parametrize("name", tasks.names())

@@ -98,3 +98,12 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
         path.touch()
     files.remove_leftovers(tmp_path / "a[1].nii.gz")
     assert sorted(tmp_path.iterdir()) == sorted(others)
+
+
+def test_what_reads_back_differently_is_refused_and_not_left(tmp_path, monkeypatch):
+    files.write_verified(tmp_path / "a.txt", b"whole")
+    assert (tmp_path / "a.txt").read_bytes() == b"whole"
+    monkeypatch.setattr(files.Path, "read_bytes", lambda _: b"other")
+    with pytest.raises(OutputError, match=r"b\.txt: what was written differs"):
+        files.write_verified(tmp_path / "b.txt", b"whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]

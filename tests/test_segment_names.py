@@ -71,3 +71,24 @@ def test_a_region_must_be_what_its_labels_make_up(phantom_task):
     assert values_of([layer, line(1, 1, 0, 0)], [*labels, whole], phantom_task) == [1, 4, 0, 0]
     with pytest.raises(DataError, match="Whole differs in 2 voxels from its labels, Rim, Mantle"):
         values_of([layer, line(1, 1, 1, 1)], [*labels, whole], phantom_task)
+
+
+def coded(number, *code):
+    return Segment("", f"part {number}", number, 0, code=code)
+
+
+def test_codes_count_where_names_say_nothing(hippocampus_task):
+    hippocampus, anterior, posterior = "SCT^5366008", "SCT^255549009", "SCT^255551008"
+    segments = [coded(1, hippocampus, posterior), coded(2, hippocampus, anterior)]
+    assert values_of([line(1, 2, 2, 0)], segments, hippocampus_task) == [2, 1, 1, 0]
+    with pytest.raises(DataError, match="no label of task hippocampus: part 1"):
+        values_of([line(1, 0)], [coded(1, hippocampus)], hippocampus_task)  # which of the two?
+
+
+def test_the_code_that_everything_has_says_nothing(hippocampus_task):
+    tissue = {"code": "SCT^85756007^Tissue", "modifier": None}
+    labels = {**hippocampus_task.labels}
+    labels["anterior"] = labels["anterior"].model_copy(update=tissue)
+    task = hippocampus_task.model_copy(update={"labels": labels})
+    with pytest.raises(DataError, match="no label of task hippocampus: part 1"):
+        values_of([line(1, 0)], [coded(1, "SCT^85756007")], task)

@@ -34,6 +34,22 @@ def test_a_task_in_a_few_lines():
     assert task.labels["liver"].category == "SCT^123037004^Anatomical Structure"
 
 
+def test_labels_come_in_the_order_of_their_values_with_colours_from_0_to_255():
+    task = tasks.parse(changed(labels={"b": label(7), "a": label(2)}), where="a")
+    assert [name for name, _ in task.ordered_labels] == ["a", "b"]
+    assert task.labels["a"].rgb == (0xDD, 0x82, 0x65)
+
+
+def test_a_structure_lies_where_it_says_or_else_where_the_task_says():
+    region = {"anatomic_region": "SCT^818981001^Abdomen"}
+    own = {"anatomic_region": "SCT^80891009^Heart"}
+    labels = {"a": label(1), "b": {**label(2), **own}}
+    task = tasks.parse(changed(labels=labels, **region), where="a")
+    assert task.region_code_of(task.labels["a"]) == "SCT^818981001^Abdomen"
+    assert task.region_code_of(task.labels["b"]) == "SCT^80891009^Heart"
+    assert tasks.parse(changed(), where="a").region_code_of(task.labels["a"]) is None
+
+
 def test_overlapping_regions_have_an_output_each(phantom_task):
     assert phantom_task.region_names == ("whole", "core", "innermost")
     assert not phantom_task.exclusive
@@ -57,6 +73,9 @@ def test_labels_are_regions_of_their_own_if_none_are_given(hippocampus_task):
         (changed(colour="red"), "colour: Extra inputs are not permitted"),
         (changed(labels={"liver": {**label(1), "colour": "red"}}), r"labels\.liver\.colour: "),
         (changed(labels={"liver": {**label(1), "code": "10200004"}}), r"labels\.liver\.code: "),
+        (changed(labels={"liver": {**label(1), "code": "SCT^1^" + 65 * "a"}}), "code: "),
+        (changed(labels={"liver": {**label(1), "code": "SCT^" + 17 * "1" + "^a"}}), "code: "),
+        (changed(labels={"liver": {**label(1), "anatomic_region": "here"}}), "anatomic_region: "),
         (changed(labels={"liver": label(0)}), r"labels\.liver\.value: "),
         (changed(labels={"a": label(1), "b": label(1)}), r"label values \[1, 1\] repeat"),
         (changed(mirror_axes=["q"]), r"mirror_axes\.0: "),

@@ -253,3 +253,23 @@ def test_the_nearest_label_is_simpleitk_s_on_oblique_grids(rng):
     target[:3, 3] = (-0.37, 0.21, 0.53)
     found = nearest(label_map, Grid((9, 8, 7), source), Grid(shape, target))
     assert np.array_equal(found, SimpleITK.GetArrayFromImage(expected).transpose(2, 1, 0))
+
+
+@pytest.mark.parametrize("degrees", [0, 17])
+def test_a_reordered_and_cropped_grid_shares_its_voxels(degrees):
+    grid = Grid(SHAPE, affine_of((1, 0, 2), (1, -1, 1), degrees))
+    cropped = grid.affine.copy()
+    cropped[:3, 3] += grid.affine[:3, :3] @ (1, -2, 3)
+    assert grid.shares_voxels_with(Grid((9, 9, 9), cropped))
+    assert grid.shares_voxels_with(upright(grid))
+    moved = grid.affine.copy()
+    moved[:3, 3] += grid.affine[:3, :3] @ (0.5, 0, 0)
+    assert not grid.shares_voxels_with(Grid(SHAPE, moved))
+
+
+def test_a_grid_of_other_spacing_or_angle_shares_no_voxels():
+    grid = Grid(SHAPE, affine_of((0, 1, 2), (1, 1, 1)))
+    assert not grid.shares_voxels_with(resampled_grid(grid, (0.7, 0.4, 5.0)))
+    assert not grid.shares_voxels_with(resampled_grid(grid, (2.8, 1.6, 20.0)))
+    turned = affine_of((0, 1, 2), (1, 1, 1), degrees=2, spacing_mm=(1.4, 0.8, 10.0))
+    assert not grid.shares_voxels_with(Grid((50, 50, 50), turned))

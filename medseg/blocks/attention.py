@@ -3,7 +3,8 @@
 Source: Dao et al. 2022, FlashAttention, https://arxiv.org/abs/2205.14135, for the recomputed
 backward pass
 Differs from the reference code: torch's own kernel computes no gradient of the bias without keeping
-every map; here the maps are computed again, a few windows at a time.
+every map; here the maps are computed again, a few windows at a time. On a processor the windows
+attend in compiled loops.
 """
 
 import math
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from medseg.blocks.fused import attention as compiled
 from medseg.blocks.windows import Group, Windows
 
 Qkv = Float[Tensor, "windows tokens three heads features"]
@@ -22,6 +24,9 @@ Bias = Float[Tensor, "heads tokens tokens"]
 
 SEPARATE = -100.0
 """Added to the logit of two tokens that must not see each other."""
+
+EXCLUDED = -1e30
+"""The same where there is no bias: such a token is not seen at all."""
 
 CHUNK = 1 << 22
 """Logits computed at once in the backward pass: 16 MB in float32."""
@@ -41,6 +46,13 @@ def attend(
 
 def _attend(qkv: Tensor, bias: Tensor | None, windows: Windows) -> Tensor:
     """Attend group by group, for a group shares one mask."""
+    if compiled.usable(qkv):
+        out = qkv.new_empty(qkv.shape[0], qkv.shape[1], *qkv.shape[3:])
+        penalty = EXCLUDED if bias is None else SEPARATE
+        for group in windows.groups:
+            part = slice(group.start, group.stop)
+            compiled.attend(out[part], qkv[part], bias, group.separate, penalty=penalty)
+        return out
     mixed = []
     for group in windows.groups:
         q, k, v = qkv[group.start : group.stop].permute(2, 0, 3, 1, 4).unbind()

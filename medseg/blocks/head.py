@@ -4,6 +4,7 @@ Source: Hatamizadeh et al. 2022, Swin UNETR, https://arxiv.org/abs/2201.01266, f
 weights
 """
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -21,7 +22,9 @@ class Head(nn.Module):
     def forward(self, x: Features) -> Float[Tensor, "batch outputs i j k"]:
         """Map each voxel; the logits lie channel by channel, as losses and files want them."""
         weight, bias = self.conv.conv.weight.flatten(1), self.conv.conv.bias
-        logits = weight.expand(len(x), -1, -1) @ x.flatten(2)
+        # In bfloat16 torch copies what is transposed in a batch, but not in a single matrix.
+        cases = [weight @ case for case in x.flatten(2).unbind()]
+        logits = cases[0][None] if len(cases) == 1 else torch.stack(cases)
         if bias is not None:
             logits = logits.add_(bias.to(logits.dtype)[:, None])
         return logits.view(*logits.shape[:2], *x.shape[2:])

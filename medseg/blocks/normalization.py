@@ -4,7 +4,8 @@ Source: Ulyanov et al. 2016, Instance normalization, https://arxiv.org/abs/1607.
 pass that starts from the activated output is that of Rota Bulò et al. 2018, In-place activated
 batch norm, https://arxiv.org/abs/1712.02616
 Differs from the reference code: one voxel is accepted, and normalised to 0; no weights, as in every
-network here. On a processor the voxels are worked through in slabs that stay in its cache.
+network here. On a processor compiled loops read and write each value once a pass; what they do not
+take is worked through in slabs that stay in the cache.
 """
 
 import math
@@ -18,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from medseg.blocks.axes import Features
+from medseg.blocks.fused import voxels
 
 Rows = Float[Tensor, "rows row"]
 PerRow = Float[Tensor, " row"]
@@ -94,16 +96,23 @@ def moments(case: Rows, features: int) -> Moments:
     count = case.numel() // features
     repeats = case.shape[1] // features
     sample = case[:: max(1, len(case) // 16)].to(wide)
-    guess = over_features(sample, features).div_(len(sample) * repeats).to(wide).repeat(repeats)
+    guess = over_features(sample, features).div_(len(sample) * repeats).to(wide)
+    if voxels.usable(case):
+        mean, square = voxels.sums(case.view(-1), guess) / count
+    else:
+        mean, square = _sums(case, guess.repeat(repeats), features) / count
+    scale = (square - mean.square()).clamp_(min=0).add_(EPSILON).rsqrt_()
+    return Moments((guess + mean.to(wide)).repeat(repeats), scale.to(wide).repeat(repeats))
+
+
+def _sums(case: Rows, guess: PerRow, features: int) -> Float[Tensor, "two features"]:
+    """Add up the deviations from a guess, and their squares."""
     sums, squares = [], []
     for (slab,) in slabs(case):
         deviation = slab - guess
         sums.append(deviation.sum(0))
         squares.append(deviation.square_().sum(0))
-    mean = over_features(torch.stack(sums), features) / count
-    square = over_features(torch.stack(squares), features) / count
-    scale = (square - mean.square()).clamp_(min=0).add_(EPSILON).rsqrt_()
-    return Moments(guess + mean.to(wide).repeat(repeats), scale.to(wide).repeat(repeats))
+    return torch.stack([over_features(torch.stack(part), features) for part in (sums, squares)])
 
 
 def over_features(sums: Float[Tensor, "*slabs row"], features: int) -> Float[Tensor, " features"]:
@@ -116,8 +125,12 @@ def _normalize_activate_(x: Tensor) -> list[Moments]:
     measured = []
     for case in rows(x):
         m = moments(case, x.shape[1])
-        for (slab,) in slabs(case):
-            functional.leaky_relu_(m.apply(slab, slab), SLOPE)
+        if voxels.usable(case):
+            scale, shift = (t[: x.shape[1]] for t in (m.scale, m.shift))
+            voxels.scale_activate_(case.view(-1), scale, shift, SLOPE)
+        else:
+            for (slab,) in slabs(case):
+                functional.leaky_relu_(m.apply(slab, slab), SLOPE)
         measured.append(m)
     return measured
 
@@ -131,10 +144,31 @@ def _add_activate(
         of_x.append(moments(case, x.shape[1]))
         if normalize_residual:
             of_residual.append(moments(other, x.shape[1]))
-        for a, b, c in slabs(case, other, result):
-            of_x[-1].apply(a, c).add_(of_residual[-1].apply(b) if normalize_residual else b)
-            functional.leaky_relu_(c, SLOPE)
+        second = of_residual[-1] if normalize_residual else None
+        if voxels.usable(case, other, result):
+            _add_compiled(result, case, other, of_x[-1], second, x.shape[1])
+        else:
+            for a, b, c in slabs(case, other, result):
+                of_x[-1].apply(a, c).add_(second.apply(b) if second is not None else b)
+                functional.leaky_relu_(c, SLOPE)
     return of_x, of_residual
+
+
+def _add_compiled(
+    out: Rows, x: Rows, other: Rows, of_x: Moments, of_other: Moments | None, features: int
+) -> None:
+    """Write the rectified sum of two cases in one pass."""
+    scale, shift = of_x.scale[:features], of_x.shift[:features]
+    factor = torch.ones_like(scale) if of_other is None else of_other.scale[:features]
+    if of_other is not None:
+        shift = shift + of_other.shift[:features]
+    voxels.add_activate(
+        *(t.view(-1) for t in (out, x, other)),
+        scale=scale,
+        factor=factor,
+        shift=shift,
+        slope=SLOPE,
+    )
 
 
 class _Projection:

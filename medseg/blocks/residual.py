@@ -188,7 +188,7 @@ def convolve(x: Features, weight: Kernel, bias: Bias | None = None) -> Convolved
 def meets_slow_kernel(x: Features) -> bool:
     """Whether torch would leave oneDNN because a single small case is given; two cases it takes."""
     batch, features, i, j, k = x.shape
-    if batch > 1 or x.device.type != "cpu":
+    if batch > 1 or x.device.type != "cpu" or x.dtype == torch.bfloat16:
         return False
     return features * i * j <= SMALL and i * j * k >= WORTH
 
@@ -203,7 +203,9 @@ def convolve_whole(
     """Convolve on the same grid as torch does, in float32 where its bfloat16 fails."""
     padding = [width // 2 for width in weight.shape[2:]]
     narrow = x.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")
-    if narrow and x.device.type == "cpu" and x.shape[2:].numel() <= TINY_GRID:
+    differentiated = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    tiny = x.device.type == "cpu" and x.shape[2:].numel() <= TINY_GRID
+    if narrow and tiny and differentiated:
         # On grids of 2x2x2 the bfloat16 gradient of the weights holds uninitialised memory on
         # CPUs (seen with torch 2.14.1, with groups as well), so that training ends in NaN; float32
         # costs nothing there.

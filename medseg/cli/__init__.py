@@ -16,6 +16,7 @@ from medseg.cli.demo import demo
 from medseg.cli.doctor import doctor
 from medseg.cli.evaluate import evaluate
 from medseg.cli.export import export
+from medseg.cli.import_labels import import_labels
 from medseg.cli.networks import networks
 from medseg.cli.phantom import phantom
 from medseg.cli.predict import predict
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command()(check)
 app.command()(train)
 app.command(cls=ChannelCommand)(predict)
+app.command("import")(import_labels)
 for verb in (evaluate, compare, report, export, tasks, networks, phantom, demo, doctor):
     app.command()(verb)
 app.add_typer(models.app, name="models")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from medseg.cli import result_files
 from medseg.cli.channel_options import parsed
 from medseg.cli.cohort_progress import listening
 from medseg.cli.console import err, show
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from medseg.task import Task
 
 Device = Literal["auto", "cpu", "cuda"]
-Format = Literal["nii.gz", "seg.nrrd"]
 
 
 def predict(
@@ -35,8 +35,14 @@ def predict(
         Path | None, typer.Option("-o", "--output", help="File or folder; else beside each scan.")
     ] = None,
     file_format: Annotated[
-        Format, typer.Option("--format", help="nii.gz, or seg.nrrd for 3D Slicer.")
-    ] = "nii.gz",
+        str | None,
+        typer.Option(
+            "--format",
+            help="nii.gz (the default); seg.nrrd or mrb for 3D Slicer; dicom-seg of a DICOM series;"
+            " stl; as 'medseg export'. Several by commas.",
+            show_default=False,
+        ),
+    ] = None,
     channel: Annotated[
         list[str] | None,
         typer.Option(help="One channel of a scan, as t1=FILE; --t1 FILE says the same."),
@@ -67,9 +73,7 @@ def predict(
     ] = False,
     max_memory: Annotated[
         str | None,
-        typer.Option(
-            help="Most memory to take, as 8G: the tile is made to fit. Else what is free."
-        ),
+        typer.Option(help="Most memory to take, as 8G; tiles are made to fit. Else what is free."),
     ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say how much memory each scan needs, and end.")
@@ -82,7 +86,7 @@ def predict(
     """
     from medseg import export, model_list
     from medseg.cli.memory_table import memory_table
-    from medseg.inference import cohort, cohort_run, memory_plan
+    from medseg.inference import cohort_run, memory_plan
     from medseg.inference.device import choose
     from medseg.inference.predict import load
     from medseg.inference.report import NAME, Report, described
@@ -90,11 +94,10 @@ def predict(
     _require_one_source(scans, channel, held_out, output)
     choice, channels = _choice(series, volume), parsed(channel or [])
     bundle = model_list.choose(model or held_out)
-    suffix = f".{file_format}"
-    if output is not None:
-        suffix = next((s for s in (".nii.gz", ".seg.nrrd") if output.name.endswith(s)), suffix)
+    exporters = export.chosen(file_format, output, usual="nii.gz")
     found = _scans(scans, channels, held_out, bundle.task, series)
-    jobs = cohort.plan_jobs(found, output, suffix)
+    jobs, leading = result_files.plan(found, output, exporters)
+    write = result_files.writer(jobs, leading, exporters, choice)
     into_folder = output is not None and jobs[0].output.parent == output
     network = bundle.plan.network.name
     path = output / NAME if output is not None and into_folder else None
@@ -109,7 +112,7 @@ def predict(
         show(memory_table(jobs, predictor, settings))
         return
     with listening(as_json=json_progress) as listener:
-        outcome = cohort_run.run(jobs, predictor, settings, report, listener, write=export.write)
+        outcome = cohort_run.run(jobs, predictor, settings, report, listener, write=write)
     _raise_failures(outcome)
 
 

@@ -4,12 +4,12 @@ import math
 import re
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
 from medseg.cli import durations, recognised
-from medseg.cli.console import bar, err, out
+from medseg.cli.console import bar, err, out, show
 from medseg.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from medseg.survey.survey import Survey
     from medseg.training.callbacks import Report
     from medseg.training.fit import Outcome, Stage
+    from medseg.training.run_folder import Request
 
 Device = Literal["auto", "cpu", "cuda"]
+ALL: Final = "all"
+"""In place of a fold: each in turn, then the scores of all held-out cases together."""
 
 
 def train(
@@ -49,7 +52,8 @@ def train(
         ),
     ] = None,
     fold: Annotated[
-        int | None, typer.Option(help="Which part of the split to hold out; of folds 0-4.")
+        str | None,
+        typer.Option(help="Which part of the split to hold out, of folds 0-4; or all in turn."),
     ] = None,
     split: Annotated[
         str | None, typer.Option(help="Published split, or folds; else the data set's usual one.")
@@ -75,8 +79,10 @@ def train(
     if resume:
         what = (task, data, network, recipe, init or None, split, numbering)
         given = (*what, fold, epochs, max_time, seed, device, settings or None)
-        _show(_resumed(out_folder, given=given))
+        _resume(out_folder, given=given)
         return
+    every = fold == ALL
+    held_out = 0 if every else _fold(fold)
     if task is None and data is None:
         raise UsageError(
             "neither --task nor --data is given",
@@ -88,12 +94,12 @@ def train(
 
     changes = (*(settings or ()), *((f"training.seed={seed}",) if seed is not None else ()))
     named, place, title = _of_what(task, data)
-    held_out = fold if fold is not None else 0
     name = recipes.for_network(network, changes, name=recipe).network.name
     if recipe is None and recipes.name_for(network) != recipes.SHARED:
         err.print(f"Trains as the paper of {network} did; --recipe default suits short runs.")
-    part = f"fold{held_out}" if split in (None, "folds") else split
-    folder = RunFolder(out_folder or Path("runs") / f"{title}-{name}-{part}")
+    part = "folds" if every else f"fold{held_out}"
+    part = part if split in (None, "folds") else split
+    place_of_run = out_folder or Path("runs") / f"{title}-{name}-{part}"
     request = Request(
         task=named,
         data=str(place.resolve()),
@@ -108,8 +114,11 @@ def train(
         split=split,
         numbering=numbering,
     )
+    if every:
+        _cross_validate(request, place_of_run)
+        return
     with Display() as display:
-        outcome = fit(request, folder, display)
+        outcome = fit(request, RunFolder(place_of_run), display)
     _show(outcome)
 
 
@@ -126,8 +135,17 @@ def _of_what(task: str | None, data: Path | None) -> tuple[str, Path, str]:
     return named, data or layouts.find_data(chosen), chosen.name
 
 
-def _resumed(out_folder: Path | None, *, given: tuple[object, ...]) -> "Outcome":
-    from medseg.training import fit
+def _fold(given: str | None) -> int:
+    try:
+        return int(given or 0)
+    except ValueError as error:
+        raise UsageError(
+            f"there is no fold {given!r}", remedy=f"Give a number from 0, or {ALL!r}"
+        ) from error
+
+
+def _resume(out_folder: Path | None, *, given: tuple[object, ...]) -> None:
+    from medseg.training import cross_validation, fit
     from medseg.training.run_folder import RunFolder
 
     if out_folder is None or any(value is not None for value in given):
@@ -135,8 +153,32 @@ def _resumed(out_folder: Path | None, *, given: tuple[object, ...]) -> "Outcome"
             "--resume goes on with what the run was asked for",
             remedy="Name the run folder with --out and nothing else",
         )
+    if cross_validation.is_one(out_folder):
+        _cross_validate(None, out_folder)
+        return
     with Display() as display:
-        return fit.resume(RunFolder(out_folder), display)
+        outcome = fit.resume(RunFolder(out_folder), display)
+    _show(outcome)
+
+
+def _cross_validate(request: "Request | None", folder: Path) -> None:
+    """Begin a cross-validation, or go on with one, and show the scores of all folds."""
+    from medseg.cli.cohort_progress import listening
+    from medseg.evaluation import score_files
+    from medseg.training import cross_validation
+
+    with Display() as display:
+        if request is None:
+            trained = cross_validation.resume(folder, display)
+        else:
+            trained = cross_validation.begin(request, folder, display)
+    if not trained.finished:
+        out.print(f"Stopped and saved. Go on with: medseg train --resume --out {_quoted(folder)}")
+        raise typer.Exit(130)
+    with listening(as_json=False) as predicting:
+        scores = cross_validation.score(trained, folder, predicting)
+    show(score_files.means(scores))
+    out.print(f"{len(trained.bundles)} models, and the scores of all they held out: {folder}")
 
 
 def _show(outcome: "Outcome") -> None:
@@ -178,6 +220,11 @@ class Display:
         traceback: TracebackType | None,
     ) -> None:
         self._context.__exit__(kind, error, traceback)
+
+    def on_fold(self, fold: int, total: int) -> None:
+        """Say which run of a cross-validation begins."""
+        self._cases_done.clear()
+        err.print(f"Fold {fold} of {total}")
 
     def on_case(self, stage: "Stage", total: int) -> None:
         """Count a case that was checked or prepared."""

@@ -70,12 +70,9 @@ def choose(
         UsageError: There is no such split or part, or there are too few patients.
         DataError: A part of the published split has none of the cases.
     """
-    chosen = name or next(iter(published), BY_FOLDS)
+    chosen = _named(published, name)
     if chosen == BY_FOLDS:
         return split(list(cases), fold)
-    if chosen not in published:
-        known = ", ".join([*published, BY_FOLDS])
-        raise UsageError(f"there is no split {chosen!r}", remedy=f"Choose one of {known}")
     parts = published[chosen]
     if not 0 <= fold < len(parts):
         raise UsageError(
@@ -83,6 +80,20 @@ def choose(
             remedy=f"Choose --fold 0 to {len(parts) - 1}, or --split {BY_FOLDS}",
         )
     return _as_published(list(cases), parts[fold], chosen)
+
+
+def count(
+    cases: Iterable[Case], published: Mapping[str, tuple[Part, ...]], *, name: str | None = None
+) -> int:
+    """Return how many parts of a split are held out in turn; its arguments are as in `choose`.
+
+    Raises:
+        UsageError: There is no such split.
+    """
+    chosen = _named(published, name)
+    if chosen == BY_FOLDS:
+        return min(FOLDS, len({case.subject for case in cases}))
+    return len(published[chosen])
 
 
 def split(cases: list[Case], fold: int) -> Split:
@@ -111,6 +122,15 @@ def split(cases: list[Case], fold: int) -> Split:
         training=tuple(case for case in cases if case.subject not in held_out),
         held_out=tuple(case for case in cases if case.subject in held_out),
     )
+
+
+def _named(published: Mapping[str, tuple[Part, ...]], name: str | None) -> str:
+    """Return the name of a split: the one asked for, the usual one, or that of the folds."""
+    chosen = name or next(iter(published), BY_FOLDS)
+    if chosen != BY_FOLDS and chosen not in published:
+        known = ", ".join([*published, BY_FOLDS])
+        raise UsageError(f"there is no split {chosen!r}", remedy=f"Choose one of {known}")
+    return chosen
 
 
 def _as_published(cases: list[Case], part: Part, name: str) -> Split:

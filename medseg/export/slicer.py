@@ -1,8 +1,9 @@
 """A segmentation for 3D Slicer (`.seg.nrrd`): names, colours and codes come with the voxels.
 
-Every label is a segment of layer 0. A region made of several labels overlaps them, so it gets a
-layer of its own; a file with one layer has three axes, one with several has four. Segments that
-were not found are listed too. Equal segmentations give equal bytes.
+Every label is a segment of layer 0. A region made of several labels overlaps them, so it is
+written only if asked for and gets a layer of its own; a file with one layer has three axes, one
+with several has four. Segments that were not found are listed too. Equal segmentations give equal
+bytes.
 """
 
 import gzip
@@ -15,11 +16,15 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 
 from medseg import files, regions
+from medseg.export import PLAIN, Settings
 from medseg.segmentation import Segmentation, label_map_dtype
+from medseg.shapes import LabelMap, Mask
 from medseg.task import Appearance, Task
 from medseg.volume import Grid
 
+FORMAT: Final = "seg.nrrd"
 SUFFIX: Final = ".seg.nrrd"
+NEEDS_SERIES: Final = False
 
 Layers = UInt8[np.ndarray, "layers i j k"] | UInt16[np.ndarray, "layers i j k"]
 
@@ -55,26 +60,27 @@ class Segment:
         return f"region.{self.name}" if self.layer else self.name
 
 
-def write(path: Path, segmentation: Segmentation) -> None:
-    """Write every label, and every region of several labels.
+def write(path: Path, segmentation: Segmentation, settings: Settings = PLAIN) -> None:
+    """Write every label, and if asked for every region of several labels.
 
     Raises:
         OutputError: It cannot be written, or what was read back differs.
     """
-    shown = segments(segmentation.task)
+    files.write_verified(path, content(segmentation, with_regions=settings.regions))
+
+
+def content(segmentation: Segmentation, *, with_regions: bool) -> bytes:
+    """Return the bytes of the file."""
+    shown = segments(segmentation.task, with_regions=with_regions)
     voxels = _layers(shown, segmentation).tobytes(order="F")
-    content = _header(shown, segmentation).encode("utf-8")
-    content += gzip.compress(voxels, compresslevel=_COMPRESSION, mtime=0)
-    with files.replacing(path) as temporary:
-        temporary.write_bytes(content)
-        if temporary.read_bytes() != content:
-            raise files.altered(path)
+    header = _header(shown, segmentation).encode("utf-8")
+    return header + gzip.compress(voxels, compresslevel=_COMPRESSION, mtime=0)
 
 
-def segments(task: Task) -> list[Segment]:
-    """Return the labels of `task`, then its regions that are made of several labels."""
+def segments(task: Task, *, with_regions: bool) -> list[Segment]:
+    """Return the labels of `task`, then, if wanted, its regions made of several labels."""
     labels = [
-        Segment(name, label.title or task.title_of(name), label, label.value, layer=0)
+        Segment(name, task.title_of(name), label, label.value, layer=0)
         for name, label in task.labels.items()
     ]
     several = [name for name in task.regions if len(task.labels_of(name)) > 1]
@@ -83,7 +89,14 @@ def segments(task: Task) -> list[Segment]:
         for layer, name in enumerate(several, start=1)
         for region in [task.regions[name]]
     ]
-    return labels + unions
+    return labels + unions if with_regions else labels
+
+
+def mask_of(segment: Segment, label_map: LabelMap, task: Task) -> Mask:
+    """Return where `label_map` holds a label, or one of those that a region is made of."""
+    if segment.layer:
+        return regions.mask_of(label_map, task, segment.name)
+    return label_map == segment.value
 
 
 def terminology(appearance: Appearance, task: Task) -> str:
@@ -94,7 +107,7 @@ def terminology(appearance: Appearance, task: Task) -> str:
         appearance.code,
         appearance.modifier or _NO_CODE,
         _ANATOMY,
-        task.anatomic_region or _NO_CODE,
+        task.region_code_of(appearance) or _NO_CODE,
         _NO_CODE,
     )
     return "~".join(parts)
@@ -102,11 +115,8 @@ def terminology(appearance: Appearance, task: Task) -> str:
 
 def _layers(shown: list[Segment], segmentation: Segmentation) -> Layers:
     task = segmentation.task
-    masks = [
-        regions.mask_of(segmentation.label_map, task, segment.name)
-        for segment in shown
-        if segment.layer
-    ]
+    unions = [segment for segment in shown if segment.layer]
+    masks = [mask_of(segment, segmentation.label_map, task) for segment in unions]
     return np.stack([segmentation.label_map, *masks]).astype(label_map_dtype(task), copy=False)
 
 
@@ -150,8 +160,7 @@ def _vector(values: np.ndarray) -> str:
 
 
 def _description(number: int, segment: Segment, segmentation: Segmentation) -> Iterator[str]:
-    colour = segment.appearance.colour
-    rgb = " ".join(f"{int(colour[start : start + 2], 16) / 255:.6f}" for start in (1, 3, 5))
+    rgb = " ".join(f"{value / 255:.6f}" for value in segment.appearance.rgb)
     extent = " ".join(f"0 {size - 1}" for size in segmentation.grid.shape)
     codes = terminology(segment.appearance, segmentation.task)
     fields = {

@@ -5,6 +5,7 @@ files hold an image and its label map together also offers `read_label_map(path)
 as a series of DICOM slices.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ class Choice:
     series: str | None = None
     volume: tuple[int, ...] | None = None
 
+
+_FILE_META_BYTES: Final = 512
+_SEGMENTATION_CLASS: Final = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.66\.[47]\b")
 
 ANY: Final = Choice()
 """For files that hold one image, or all of whose volumes are channels."""
@@ -88,12 +92,19 @@ def read(path: Path, choice: Choice = ANY) -> Volume:
     return _read_by(suffixes()[suffix], path, choice)
 
 
-def read_label_map(path: Path) -> Volume:
+def read_label_map(path: Path, threshold: float | None = None) -> Volume:
     """Read a label map as its file has it; of a file that holds an image beside it, the label map.
+
+    Args:
+        path: The file.
+        threshold: In a DICOM segmentation with fractions, from which one on a voxel counts.
 
     Raises:
         ImageError: There is no such file, its format is unknown, or it is damaged.
     """
+    if path.is_file() and is_dicom_segmentation(path):
+        with _explained(path):
+            return _module("dicom").read_label_map(path, threshold=threshold)
     module = suffixes().get(suffix_of(path) or "")
     if module is None or not path.is_file() or not hasattr(_module(module), "read_label_map"):
         return read(path)
@@ -124,8 +135,9 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Tell whether a file lies in `folder` that starts as DICOM files do."""
-    return any(starts_as_dicom(path) for path in sorted(folder.iterdir()) if path.is_file())
+    """Tell whether a file in `folder` starts as DICOM files do; segmentations do not count."""
+    files = (path for path in sorted(folder.iterdir()) if path.is_file())
+    return any(starts_as_dicom(path) and not is_dicom_segmentation(path) for path in files)
 
 
 def chosen_volume(
@@ -216,7 +228,8 @@ def as_affine(affine: np.ndarray, *, where: Path) -> Affine:
 def read_segmentation(path: Path, task: Task, values: FileValues | None = None) -> Segmentation:
     """Read a label map whose values are labels of `task`.
 
-    A `.seg.nrrd` is read by the names of its segments, if they have any; see `segment_names`.
+    A `.seg.nrrd` or DICOM segmentation is read by the names of its segments, if they have any; see
+    `segment_names`.
 
     Args:
         path: The file.
@@ -234,8 +247,7 @@ def as_segmentation(
     volume: Volume, path: Path, task: Task, values: FileValues | None = None
 ) -> Segmentation:
     """Return what `read_label_map` read of `path` as labels of `task`; see `read_segmentation`."""
-    if suffix_of(path) == ".seg.nrrd":
-        volume = _by_segments(volume, path, task)
+    volume = _by_segments(volume, path, task)
     if volume.voxels.shape[0] != 1:
         raise DataError(
             f"has {volume.voxels.shape[0]} channels, but a label map has one",
@@ -258,7 +270,14 @@ def as_segmentation(
 
 
 def _by_segments(volume: Volume, path: Path, task: Task) -> Volume:
-    segments = registry.load(this_package, "simpleitk").segments(path)
+    """Return the label map that a file's segments make up; other files as they are."""
+    layers = len(volume.voxels)
+    if suffix_of(path) == ".seg.nrrd":
+        segments = _module("simpleitk").segments(path)
+    elif path.is_file() and is_dicom_segmentation(path):
+        segments = _module("dicom").segments_of(path, layers)
+    else:
+        return volume
     if segment_names.are_by_value(volume.voxels, segments, task):
         return volume
     label_map = segment_names.label_map_of(volume.voxels, segments, task, where=path)
@@ -269,3 +288,10 @@ def starts_as_dicom(path: Path) -> bool:
     """Tell whether a file has the mark that DICOM files carry after 128 bytes."""
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
+
+
+def is_dicom_segmentation(path: Path) -> bool:
+    """Tell whether a file is a DICOM segmentation, with bits or with a number per voxel."""
+    with path.open("rb") as file:
+        beginning = file.read(_FILE_META_BYTES)
+    return beginning[128:132] == b"DICM" and _SEGMENTATION_CLASS.search(beginning) is not None

@@ -73,18 +73,19 @@ def read(path: Path, choice: Choice = ANY) -> Volume:
     return Volume(channels_first, grid)
 
 
-def write_label_map(path: Path, label_map: LabelMap, grid: Grid) -> None:
+def write_label_map(path: Path, label_map: LabelMap, grid: Grid, *, note: bytes = b"") -> None:
     """Write a label map on exactly `grid`, then read it back and compare.
 
     Args:
         path: Where to write; `.nii` or `.nii.gz`.
         label_map: Non-negative values below 65536.
         grid: The grid of the scan the label map belongs to.
+        note: What the header's extension holds; there is none if it is empty.
 
     Raises:
         OutputError: It cannot be written, or what was read back differs.
     """
-    _write(path, label_map, grid)
+    _write(path, label_map, grid, note)
 
 
 def write_map(path: Path, values: Float32[np.ndarray, "i j k"], grid: Grid) -> None:
@@ -96,11 +97,16 @@ def write_map(path: Path, values: Float32[np.ndarray, "i j k"], grid: Grid) -> N
     _write(path, values, grid)
 
 
-def _write(path: Path, voxels: Shaped[np.ndarray, "i j k"], grid: Grid) -> None:
-    image = _image(voxels, grid)
-    content = image.to_bytes()
+def compressed(voxels: Shaped[np.ndarray, "i j k"], grid: Grid, *, note: bytes = b"") -> bytes:
+    """Return what a `.nii.gz` with these voxels holds, byte for byte the same every time."""
+    return gzip.compress(_image(voxels, grid, note).to_bytes(), compresslevel=4, mtime=0)
+
+
+def _write(path: Path, voxels: Shaped[np.ndarray, "i j k"], grid: Grid, note: bytes = b"") -> None:
     if path.name.lower().endswith(".gz"):
-        content = gzip.compress(content, compresslevel=4, mtime=0)
+        content = compressed(voxels, grid, note=note)
+    else:
+        content = _image(voxels, grid, note).to_bytes()
     with files.replacing(path) as temporary:
         temporary.write_bytes(content)
         if not _reads_back(temporary, voxels, grid):
@@ -134,8 +140,17 @@ def _array(stored: Any) -> np.ndarray:
     return result
 
 
-def _image(voxels: Shaped[np.ndarray, "i j k"], grid: Grid) -> Any:
+def _image(voxels: Shaped[np.ndarray, "i j k"], grid: Grid, note: bytes = b"") -> Any:
     shaped = voxels.reshape(*voxels.shape, *(1,) * grid.trailing_axes)
+    image = _headed(shaped, grid)
+    if note:
+        image.header["vox_offset"] = 0  # nibabel makes room
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension("ignore", note))
+    return image
+
+
+def _headed(shaped: Shaped[np.ndarray, "i j k ..."], grid: Grid) -> Any:
+    """Return an image with the header of `grid`, less its free text, or one of its own."""
     if grid.header is None:
         image = nibabel.Nifti1Image(shaped, grid.affine)
         image.header.set_xyzt_units("mm")
@@ -143,7 +158,7 @@ def _image(voxels: Shaped[np.ndarray, "i j k"], grid: Grid) -> Any:
     is_nifti1 = len(grid.header) == _NIFTI1_HEADER_BYTES
     kind = nibabel.Nifti1Image if is_nifti1 else nibabel.Nifti2Image
     header = kind.header_class(grid.header, check=False)
-    header.set_data_dtype(voxels.dtype)
+    header.set_data_dtype(shaped.dtype)
     header.set_slope_inter(1, 0)
     header.set_data_shape(shaped.shape)
     header.set_intent("none")

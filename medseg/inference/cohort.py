@@ -94,7 +94,8 @@ def _sources(cases: list[Case]) -> dict[str, str]:
 
 
 def _outputs(cases: list[Case], out: Path | None, suffix: str) -> list[Path]:
-    if out is None or out.is_dir() or not formats.suffix_of(out):
+    named = out is not None and (formats.suffix_of(out) or out.name.lower().endswith(suffix))
+    if out is None or out.is_dir() or not named:
         stems = _distinct_stems(cases, beside=out is None)
         folders = [out if out is not None else case.images[0].parent for case in cases]
         return [

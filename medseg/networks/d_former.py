@@ -249,6 +249,12 @@ SWIN = [
 ]
 
 
+def mirrored(name: str) -> str | None:
+    """Name the weight in the decoder that begins as one of the encoder's blocks, as theirs do."""
+    block = re.match(r"encoder\.(\d\.blocks\.)", name)
+    return block.expand(r"decoder.\1") + name[block.end() :] if block else None
+
+
 def has_swins_encoder(network: nn.Module) -> None:
     """Refuse a network whose encoder has other blocks than Swin-T.
 
@@ -281,11 +287,11 @@ SOURCES = {
         hint="they belong to size 'published'",
     ),
     "swin_t": Source(
-        what="Swin-T of images, into the encoder",
+        what="Swin-T of images, into the encoder and the blocks of the decoder",
         rename=functools.partial(renamed, SWIN),
-        part=r"(encoder\.\d\.blocks|mergings)\.",
-        hint="position encodings and decoder begin afresh; the authors copied blocks alone, into "
-        "the decoder as well",
+        part=r"((en|de)coder\.\d\.blocks|mergings)\.",
+        hint="position encodings, expandings and joinings begin afresh",
+        twin=mirrored,
         check=has_swins_encoder,
         flat=True,
     ),

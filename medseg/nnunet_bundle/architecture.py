@@ -10,6 +10,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from medseg.blocks.unet_inference import hastened
 from medseg.errors import ModelError
 
 NETWORKS: Final = ("PlainConvUNet", "ResidualEncoderUNet")
@@ -102,7 +103,7 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], *, where: Path) -> n
             where=where,
             remedy="A trainer that builds a network of its own needs nnUNetv2_predict",
         ) from error
-    return network.eval()
+    return hastened(network.eval())
 
 
 def _layer(name: str | None, option: str, where: Path) -> type[nn.Module] | None:

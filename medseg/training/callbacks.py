@@ -8,9 +8,11 @@ from typing import Any, cast
 
 import pytorch_lightning as lightning
 from pytorch_lightning import Trainer
+from torch import Tensor
 
 from medseg import files
 from medseg.data.store import StoredCase
+from medseg.training.best import Best
 from medseg.training.module import SegmentationModule
 from medseg.training.run_folder import RunFolder, append_metrics, keep_metrics
 from medseg.training.validation import MEAN, validate
@@ -49,6 +51,7 @@ class Overseer(lightning.Callback):
         held_out: Cases to validate on.
         on_step: Told after every step how training stands.
         on_interrupt: Told when Ctrl-C was pressed.
+        on_best: Given the averaged weights after every epoch that is the best so far.
 
     Attributes:
         interrupted: Whether Ctrl-C was pressed.
@@ -62,11 +65,14 @@ class Overseer(lightning.Callback):
         *,
         on_step: Callable[[Report], None],
         on_interrupt: Callable[[], None],
+        on_best: Callable[[dict[str, Tensor]], None],
     ) -> None:
         self.folder = folder
         self.held_out = held_out
         self.on_step = on_step
         self.on_interrupt = on_interrupt
+        self.on_best = on_best
+        self.best = Best()
         self.interrupted = False
         self.finished = False
         self.dice = float("nan")
@@ -74,12 +80,14 @@ class Overseer(lightning.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs to write the same rows."""
-        return {"losses": list(self._losses), "dice": self.dice}
+        return {"losses": list(self._losses), "dice": self.dice, "best": self.best.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
         self._losses = list(state_dict["losses"])
         self.dice = state_dict["dice"]
+        if "best" in state_dict:  # older versions kept the last model alone
+            self.best.load_state_dict(state_dict["best"])
 
     def interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         """Ask for a stop after the current step; a second Ctrl-C stops at once.
@@ -106,11 +114,12 @@ class Overseer(lightning.Callback):
         step = module.global_step
         self._losses.append(float(outputs["loss"]))
         fraction = module.progress.fraction(step)
-        self.finished = module.finished = fraction >= 1.0
+        self.finished = fraction >= 1.0
         loss = sum(self._losses) / len(self._losses)
         epoch_ended = step % module.plan.steps_per_epoch == 0 or self.finished
         if epoch_ended:
             self._end_epoch(module, step, loss)
+        module.finished = self.finished
         left = module.progress.seconds_left(step)
         self.on_step(Report(step, fraction, loss, self.dice, left, epoch_ended))
         if self.finished or self.interrupted:
@@ -136,6 +145,11 @@ class Overseer(lightning.Callback):
         scores = validate(averaged, self.held_out, module.task, module.plan)
         self.dice = scores[MEAN]
         self._losses = []
+        if self.best.improves(self.dice):
+            self.on_best(module.average.weights)
+        patience = module.plan.training.patience
+        if patience is not None and self.best.epochs_since >= patience:
+            self.finished = True
         row = {
             "epoch": step / module.plan.steps_per_epoch,
             "step": step,

@@ -1,21 +1,15 @@
 """A training run from beginning to end, or from where it was interrupted."""
 
-import logging
 import shutil
-import signal
-import threading
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Literal, Protocol, cast, runtime_checkable
 
-import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from medseg import bundle as bundles
 from medseg import experience as experiences
@@ -27,9 +21,7 @@ from medseg.data import folds, layouts, store
 from medseg.data.cases import Case
 from medseg.data.folds import Split
 from medseg.data.matching import Matched
-from medseg.data.patches import Batch, Failed, Patches
 from medseg.data.store import StoredCase
-from medseg.data.transforms import augmentation
 from medseg.errors import UsageError
 from medseg.experience import Experience
 from medseg.inference import device as devices
@@ -37,8 +29,8 @@ from medseg.recipe import Plan
 from medseg.survey import survey as surveys
 from medseg.survey.survey import Survey
 from medseg.task import Task
-from medseg.training import curves, fingerprint, initial
-from medseg.training.callbacks import Overseer, Report, StoppedAtOnceError
+from medseg.training import curves, fingerprint, initial, loop
+from medseg.training.callbacks import Overseer, Report
 from medseg.training.fingerprint import Fingerprint
 from medseg.training.module import SegmentationModule
 from medseg.training.plan import build_network, resolve, sized
@@ -127,6 +119,8 @@ def resume(folder: RunFolder, listener: Listener) -> Outcome:
         UsageError: There is no run in the folder, or one of its files is damaged.
     """
     request = read_request(folder)
+    for path in (folder.checkpoint, folder.metrics):
+        files.remove_leftovers(path)
     if not folder.checkpoint.exists():
         return _begin(request, folder, listener, anew=True)
     parts = read_split(folder)
@@ -142,7 +136,7 @@ def resume(folder: RunFolder, listener: Listener) -> Outcome:
     prepared = _prepare(folder, task, plan, parts, listener)
     network = build_network(plan.network, task)  # its weights are in the checkpoint
     module = _module(network, prepared, request, elapsed=0.0)
-    return _train(module, prepared, folder, _device(request), listener, first=first)
+    return _train(module, prepared, folder, device_of(request), listener, first=first)
 
 
 def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: bool) -> Outcome:
@@ -153,7 +147,7 @@ def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: boo
     matched = layouts.find(Path(request.data), asked, request.numbering)
     task = matched.task
     recipe = recipes.for_network(request.network, _settings(request), name=request.recipe)
-    device = _device(request)
+    device = device_of(request)
     with torch.device("meta"):  # a wrong option is found before the data are read
         build_network(sized(recipe.network, device), task)
     cases = layouts.require_labelled(matched.data_set)
@@ -180,7 +174,12 @@ def _settings(request: Request) -> tuple[str, ...]:
     return (*request.settings, *epochs)
 
 
-def _device(request: Request) -> torch.device:
+def device_of(request: Request) -> torch.device:
+    """Return the device that a run was asked to use.
+
+    Raises:
+        UsageError: It is a GPU, and there is none.
+    """
     return devices.choose(cast("devices.DeviceChoice", request.device))
 
 
@@ -238,28 +237,22 @@ def _train(
     *,
     first: int,
 ) -> Outcome:
+    task, plan = data.task, data.plan
+
+    def keep_best(weights: dict[str, Tensor]) -> None:
+        bundles.write(folder.best, task, plan, weights, experience=_experience(folder))
+
     overseer = Overseer(
-        folder, data.held_out, on_step=listener.on_step, on_interrupt=listener.on_interrupt
-    )
-    loader = _loader(data, first, module.progress.total_steps, device)
-    try:
-        with _quiet(), _interruptible(overseer.interrupt), _workers_watched():
-            _trainer(data.plan, device, overseer).fit(
-                module,
-                train_dataloaders=loader,
-                ckpt_path=folder.checkpoint if first else None,
-                weights_only=True,
-            )
-    except StoppedAtOnceError as error:
-        raise KeyboardInterrupt from error
-    return _written(
         folder,
-        data.task,
-        data.plan,
-        module.average.weights,
-        finished=overseer.finished,
-        dice=overseer.dice,
+        data.held_out,
+        on_step=listener.on_step,
+        on_interrupt=listener.on_interrupt,
+        on_best=keep_best,
     )
+    checkpoint = folder.checkpoint if first else None
+    loop.run(module, data.training, overseer, device, checkpoint=checkpoint, first=first)
+    weights = module.average.weights
+    return _written(folder, task, plan, weights, finished=overseer.finished, dice=overseer.dice)
 
 
 def _written(
@@ -274,7 +267,7 @@ def _written(
     """Write what a run leaves behind, finished or stopped."""
     curves.draw(read_metrics(folder.metrics), folder.curves)
     bundle = bundles.write(folder.bundle, task, plan, weights, experience=_experience(folder))
-    if finished:
+    if finished and folder.shared_cache is None:
         shutil.rmtree(folder.cache, ignore_errors=True)
     return Outcome(bundle, finished, dice)
 
@@ -290,63 +283,6 @@ def _last_dice(folder: RunFolder) -> float:
     return rows[-1]["dice_mean"] if rows else float("nan")
 
 
-def _trainer(plan: Plan, device: torch.device, overseer: Overseer) -> lightning.Trainer:
-    return lightning.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
-        precision="bf16-mixed" if plan.precision == "bfloat16" else "32-true",
-        gradient_clip_val=plan.training.gradient_clip,
-        max_epochs=1,  # the loader yields every step of the run, so that a resume needs no epochs
-        callbacks=[overseer],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-
-
-def _loader(data: _Data, first: int, last: int, device: torch.device) -> DataLoader[Batch | Failed]:
-    settings = data.plan.training
-    patches = Patches(
-        data.training,
-        data.plan.patch,
-        augmentation(data.task, settings.augmentation),
-        batch=data.plan.batch,
-        foreground=settings.foreground,
-        seed=settings.seed,
-        first=first,
-        last=last,
-    )
-    workers = 4 if device.type == "cuda" else 0  # on a CPU the network needs every core
-    return DataLoader(
-        patches,
-        batch_size=None,
-        num_workers=workers,
-        multiprocessing_context="spawn" if workers else None,
-        worker_init_fn=_ignore_interrupts,
-        pin_memory=device.type == "cuda",
-    )
-
-
-@contextmanager
-def _workers_watched() -> Iterator[None]:
-    """Say what to do when the system ends a process that prepares patches."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
-            raise
-        raise UsageError(
-            "the system ended a process that prepares patches, most likely for want of memory",
-            remedy="Close other programs, then go on with --resume",
-        ) from error
-
-
-def _ignore_interrupts(_worker: int) -> None:
-    """Leave Ctrl-C to the main process, which stops the workers in order."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 @contextmanager
 def _explained(folder: RunFolder) -> Iterator[None]:
     try:
@@ -357,31 +293,3 @@ def _explained(folder: RunFolder) -> Iterator[None]:
             where=folder.path,
             remedy="Start a new run in another folder",
         ) from error
-
-
-@contextmanager
-def _interruptible(handler: Callable[..., None]) -> Iterator[None]:
-    """Let Ctrl-C ask for an orderly stop; only the main thread may listen for it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning's notes on its own workings from the user; errors still come through."""
-    logger = logging.getLogger("pytorch_lightning")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"pytorch_lightning\..*")
-        warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)

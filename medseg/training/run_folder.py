@@ -12,6 +12,7 @@
 | `curves.png` | the same as a picture |
 | `last.ckpt` | what `--resume` goes on from |
 | `bundle/` | the model |
+| `best/` | the model as it was when its validation was best |
 | `cache/` | prepared cases; removed when training ends |
 """
 
@@ -84,9 +85,15 @@ class Request:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths inside a run folder."""
+    """Paths inside a run folder.
+
+    Attributes:
+        path: The folder.
+        shared_cache: Where prepared cases lie that other runs use too; else they are the run's own.
+    """
 
     path: Path
+    shared_cache: Path | None = None
 
     @property
     def request(self) -> Path:
@@ -134,9 +141,14 @@ class RunFolder:
         return self.path / "bundle"
 
     @property
+    def best(self) -> Path:
+        """The model of the best validation."""
+        return self.path / "best"
+
+    @property
     def cache(self) -> Path:
         """Prepared cases."""
-        return self.path / "cache"
+        return self.shared_cache or self.path / "cache"
 
 
 def start(folder: RunFolder, request: Request, task: Task, *, anew: bool = False) -> None:
@@ -158,7 +170,8 @@ def start(folder: RunFolder, request: Request, task: Task, *, anew: bool = False
             where=folder.path,
             remedy="Go on with it by --resume, or choose another folder with --out",
         )
-    taken = [path for path in (folder.cache, folder.metrics, folder.bundle) if path.exists()]
+    own = () if folder.shared_cache else (folder.cache,)
+    taken = [p for p in (*own, folder.metrics, folder.bundle, folder.best) if p.exists()]
     if taken and not folder.request.exists():
         raise UsageError(
             f"holds something else called {taken[0].name}",
@@ -166,7 +179,8 @@ def start(folder: RunFolder, request: Request, task: Task, *, anew: bool = False
             remedy="Choose another folder with --out",
         )
     files.make_folder(folder.path)
-    shutil.rmtree(folder.cache, ignore_errors=True)
+    for older in (*own, folder.best):
+        shutil.rmtree(older, ignore_errors=True)
     folder.metrics.unlink(missing_ok=True)
     files.write_text(folder.request, json.dumps(asdict(request), indent=2) + "\n")
     files.write_text(folder.task, tasks.text(task))

@@ -86,4 +86,19 @@ def test_groups_are_normalised_as_the_module_does_and_single_values_become_its_b
     single = nn.GroupNorm(4, 4)
     nn.init.normal_(single.bias)
     result = normalize_groups(torch.randn(1, 4, 1, 1, 1), single)
-    torch.testing.assert_close(result.flatten(), single.bias)
+    torch.testing.assert_close(
+        result.flatten(), single.bias, rtol=0, atol=1e-4
+    )  # 0 but for rounding
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-6), (torch.bfloat16, 2**-6)])
+@pytest.mark.parametrize("normalize_residual", [False, True])
+def test_compiled_loops_give_what_slabs_give(monkeypatch, normalize_residual, dtype, error):
+    x, residual = features(2, 12, 4, 6, 7, dtype=dtype), features(2, 12, 4, 6, 7, dtype=dtype).neg()
+    compiled = normalize_activate_(x.clone())
+    added = add_activate_(x.clone(), residual, normalize_residual=normalize_residual)
+    monkeypatch.setattr(normalization.voxels, "usable", lambda *_: False)
+    plain = normalize_activate_(x.clone())
+    torch.testing.assert_close(compiled, plain, rtol=error, atol=error)
+    plain = add_activate_(x.clone(), residual, normalize_residual=normalize_residual)
+    torch.testing.assert_close(added, plain, rtol=error, atol=2 * error)

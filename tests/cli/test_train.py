@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from medseg.__main__ import run
+from medseg.data.phantom import write_dataset
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -98,3 +99,22 @@ def test_label_values_that_the_task_lacks_stop_training(data, tmp_path, capsys):
     shown = capsys.readouterr().err
     assert "phantom_000.nii.gz" in shown
     assert "9" in shown
+
+
+def test_a_fold_is_a_number_or_all(capsys):
+    assert _train("--task", "phantom", "--fold", "last") == 2
+    assert "there is no fold 'last'. Give a number from 0, or 'all'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_all_folds_are_trained_and_scored_together(changes, tmp_path, capsys):
+    data, out = tmp_path / "data", tmp_path / "all"
+    spacing_mm = (2.4, 2.4, 2.5)
+    write_dataset(data, cases=2, test_cases=1, seed=3, shape=(20, 20, 16), spacing_mm=spacing_mm)
+    given = ("--task", "phantom", "--data", data, "--out", out, "--fold", "all", "--epochs", 1)
+    assert _train(*given, *changes) == 0
+    shown = capsys.readouterr()
+    assert "Fold 1 of 2" in shown.err
+    assert "2 models, and the scores of all they held out" in shown.out
+    assert json.loads((out / "scores" / "summary.json").read_text())["cases"] == 2
+    assert _train("--resume", "--out", out) == 0

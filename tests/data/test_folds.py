@@ -6,7 +6,7 @@ from sklearn.model_selection import KFold
 
 from medseg.data.cases import Case
 from medseg.data.data_set import Part
-from medseg.data.folds import FOLDS, choose, split
+from medseg.data.folds import FOLDS, choose, count, split
 from medseg.errors import DataError, UsageError
 
 
@@ -122,3 +122,12 @@ def test_a_split_or_part_that_does_not_exist_is_refused(two_each, published):
 def test_a_published_split_without_its_cases_is_refused(published):
     with pytest.raises(DataError, match="no held-out case of the published split 8-2"):
         choose(made(5, patient=str), published)
+
+
+def test_a_split_has_as_many_folds_as_parts_and_a_few_patients_one_each():
+    published = {"paper": (Part(("a",), ("b",)), Part(("b",), ("a",)))}
+    assert count(made(7), published) == 2
+    assert count(made(7), published, name="folds") == 5
+    assert count(made(3), {}) == 3
+    with pytest.raises(UsageError, match="there is no split 'other'"):
+        count(made(7), published, name="other")

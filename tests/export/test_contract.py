@@ -1,7 +1,9 @@
 """What every exporter promises."""
 
 import errno
+import gzip
 import itertools
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,10 @@ SHAPE = (7, 9, 5)
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0])
 
 each_exporter = pytest.mark.parametrize("name", export.names())
+VOXELS = ("mrb", "nifti", "slicer")  # those that SimpleITK reads; test_dicom_seg.py has the other
+each_voxel_format = pytest.mark.parametrize("name", VOXELS)
+FILES = [name for name in export.names() if name not in ("dicom_seg", "stl")]
+each_file = pytest.mark.parametrize("name", FILES)  # written whole by `files.write_verified`
 
 
 def turned(degrees):
@@ -49,6 +55,11 @@ def made(task, affine=None, shape=SHAPE):
 
 def read_labels(path):
     """Read layer 0 and the places of its voxels with SimpleITK."""
+    if path.suffix == ".mrb":
+        with zipfile.ZipFile(path) as scene:
+            path = Path(
+                scene.extract("medseg/Data/segmentation.seg.nrrd", path.parent / "unpacked")
+            )
     image = SimpleITK.ReadImage(str(path))
     array = SimpleITK.GetArrayFromImage(image)
     label_map = (array[..., 0] if array.ndim == 4 else array).transpose(2, 1, 0)
@@ -56,15 +67,32 @@ def read_labels(path):
     return label_map, LPS_FROM_RAS @ directions, LPS_FROM_RAS @ np.array(image.GetOrigin())
 
 
+@pytest.fixture(scope="session")
+def settings(write_series, tmp_path_factory):
+    """Settings with a series on the grid of `made`."""
+    series = write_series(tmp_path_factory.mktemp("series"), np.eye(4), SHAPE)
+    return export.Settings(export.Reference((series,)))
+
+
+def unpacked_bytes(path):
+    """Return what a file holds, unpacked as far as gzip and zip go."""
+    content = path.read_bytes()
+    if path.suffix == ".mrb":
+        with zipfile.ZipFile(path) as scene:
+            content = b"".join(scene.read(name) for name in scene.namelist())
+    return gzip.decompress(content) if path.suffix == ".gz" else content
+
+
 @each_exporter
 def test_it_has_the_form_of_an_exporter(name):
     exporter = export.load(name)
     assert isinstance(exporter, export.Exporter)
     assert exporter.SUFFIX.lower() == exporter.SUFFIX
-    assert exporter.SUFFIX.startswith(".")
+    assert exporter.FORMAT.lower() == exporter.FORMAT
+    assert (name == "dicom_seg") == exporter.NEEDS_SERIES
 
 
-@each_exporter
+@each_voxel_format
 @pytest.mark.parametrize("affine", list(affines()))
 def test_every_labelled_voxel_keeps_its_place_in_the_patient(
     name, affine, hippocampus_task, tmp_path
@@ -79,15 +107,15 @@ def test_every_labelled_voxel_keeps_its_place_in_the_patient(
         assert found == pytest.approx(expected, abs=1e-4)
 
 
-@each_exporter
+@each_voxel_format
 def test_overlapping_regions_leave_the_labels_as_they_are(name, phantom_task, tmp_path):
     segmentation = made(phantom_task)
     path = tmp_path / f"case{export.load(name).SUFFIX}"
-    export.write(path, segmentation)
+    export.write(path, segmentation, export.Settings(regions=True))
     assert np.array_equal(read_labels(path)[0], segmentation.label_map)
 
 
-@each_exporter
+@each_file
 def test_the_same_segmentation_gives_the_same_bytes(name, phantom_task, tmp_path):
     paths = [tmp_path / folder / f"case{export.load(name).SUFFIX}" for folder in "ab"]
     for path in paths:
@@ -95,7 +123,7 @@ def test_the_same_segmentation_gives_the_same_bytes(name, phantom_task, tmp_path
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-@each_exporter
+@each_voxel_format
 def test_nothing_found_is_written_at_full_size(name, hippocampus_task, tmp_path):
     path = tmp_path / f"case{export.load(name).SUFFIX}"
     empty = np.zeros(SHAPE, dtype=np.uint8)
@@ -104,7 +132,7 @@ def test_nothing_found_is_written_at_full_size(name, hippocampus_task, tmp_path)
     assert not read_labels(path)[0].any()
 
 
-@each_exporter
+@each_voxel_format
 def test_label_values_above_255_are_kept(name, hippocampus_task, tmp_path):
     labels = dict(hippocampus_task.labels)
     labels["posterior"] = labels["posterior"].model_copy(update={"value": 300})
@@ -116,21 +144,32 @@ def test_label_values_above_255_are_kept(name, hippocampus_task, tmp_path):
 
 
 @each_exporter
-def test_a_full_disk_leaves_what_was_there(name, hippocampus_task, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_what_was_there(name, hippocampus_task, tmp_path, monkeypatch, settings):
     path = tmp_path / f"case{export.load(name).SUFFIX}"
-    path.write_bytes(b"earlier")
+    file = path / "anterior.stl" if name == "stl" else path  # it writes a folder
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"earlier")
 
     def refuse(*_args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(files.os, "replace", refuse)
     with pytest.raises(OutputError, match=r"no space left on device\. Free some space"):
-        export.write(path, made(hippocampus_task))
-    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
-    assert path.read_bytes() == b"earlier"
+        export.write(path, made(hippocampus_task), settings)
+    assert [entry.name for entry in file.parent.iterdir()] == [file.name]
+    assert file.read_bytes() == b"earlier"
 
 
 @each_exporter
+def test_no_patient_is_told_unless_dicom_demands_it(name, hippocampus_task, tmp_path, settings):
+    path = tmp_path / f"case{export.load(name).SUFFIX}"
+    export.write(path, made(hippocampus_task), settings)
+    written = [path] if path.is_file() else list(path.iterdir())
+    told = any(unpacked.count(b"Doe^Jane") for unpacked in map(unpacked_bytes, written))
+    assert told == (name == "dicom_seg")
+
+
+@each_file
 def test_a_file_that_reads_back_differently_is_not_left_behind(
     name, hippocampus_task, tmp_path, monkeypatch
 ):
@@ -146,14 +185,53 @@ def test_a_file_that_reads_back_differently_is_not_left_behind(
 
 
 def test_an_ending_that_nobody_writes_is_refused(hippocampus_task, tmp_path):
-    with pytest.raises(UsageError, match=r"Let the name end in \.nii\.gz or \.seg\.nrrd"):
+    with pytest.raises(UsageError, match=r"Let the name end in .*\.nii\.gz or .*\.seg\.nrrd"):
         export.write(tmp_path / "case.png", made(hippocampus_task))
 
 
 def test_the_ending_chooses_the_exporter():
-    assert export.suffixes() == {".nii.gz": "nifti", ".seg.nrrd": "slicer"}
+    endings = {exporter.SUFFIX: name for name, exporter in export.formats().items()}
+    assert endings == {
+        ".csv": "csv",
+        ".ctbl": "ctbl",
+        ".dcm": "dicom-seg",
+        ".label": "label",
+        ".labels.json": "labels.json",
+        ".mrb": "mrb",
+        ".nii.gz": "nii.gz",
+        ".seg.nrrd": "seg.nrrd",
+        "_stl": "stl",
+    }
+    assert export.by_ending(Path("A.Seg.NRRD")) is export.load("slicer")
+    assert export.by_ending(Path("a.nrrd")) is None
+
+
+def test_several_formats_are_named_by_commas():
+    assert export.chosen("mrb, .NII.gz,mrb") == [export.load("mrb"), export.load("nifti")]
+    assert export.chosen(None) == [export.load("slicer")]
+    assert export.chosen(None, usual="nii.gz") == [export.load("nifti")]
+    assert export.chosen(None, Path("a.mrb")) == [export.load("mrb")]
+    assert export.chosen("stl", Path("surfaces")) == [export.load("stl")]
+
+
+def test_an_unknown_format_is_refused_with_those_there_are():
+    with pytest.raises(UsageError, match=r"no format 'obj'\. Choose from ctbl, csv, dicom-seg, "):
+        export.chosen("mrb,obj")
+
+
+def test_a_file_named_as_another_format_is_refused():
+    with pytest.raises(UsageError, match=r"a\.mrb is named as mrb, and not as seg\.nrrd"):
+        export.chosen("seg.nrrd", Path("a.mrb"))
+
+
+@pytest.mark.parametrize("reference", [None, export.Reference((Path("scan.nii.gz"),))])
+def test_what_needs_a_series_is_refused_before_any_work(reference):
+    settings = export.Settings(reference)
+    export.require_series([export.load("mrb")], settings)
+    with pytest.raises(UsageError, match="dicom-seg refers to a DICOM series, and there is none"):
+        export.require_series([export.load("dicom_seg")], settings)
 
 
 def test_an_unknown_exporter_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match=r"no 'slycer'; choose from \['nifti', 'slicer'"):
+    with pytest.raises(ValueError, match=r"no 'slycer'; choose from \['colour_table'"):
         export.load("slycer")

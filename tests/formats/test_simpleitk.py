@@ -9,6 +9,7 @@ from medseg.formats import simpleitk
 from medseg.segmentation import Segmentation
 from medseg.volume import Grid
 
+WITH_REGIONS = export.Settings(regions=True)
 SHAPE = (5, 6, 7)
 ANGLE = np.deg2rad(17)
 TURN = np.array(
@@ -96,7 +97,7 @@ def test_an_exported_segmentation_reads_as_a_label_map(rng, tmp_path, hippocampu
 def test_overlapping_segments_read_as_channels(rng, tmp_path, phantom_task):
     label_map = rng.choice([0, 1, 2, 4], SHAPE).astype(np.uint8)
     grid = Grid(SHAPE, np.eye(4))
-    export.write(tmp_path / "a.seg.nrrd", Segmentation(label_map, grid, phantom_task))
+    export.write(tmp_path / "a.seg.nrrd", Segmentation(label_map, grid, phantom_task), WITH_REGIONS)
     volume = formats.read(tmp_path / "a.seg.nrrd")
     assert volume.voxels.shape == (3, *SHAPE)
     assert np.array_equal(volume.voxels[0], label_map)
@@ -106,7 +107,7 @@ def test_overlapping_segments_read_as_channels(rng, tmp_path, phantom_task):
 def test_overlapping_segments_are_a_label_map_by_their_names(rng, tmp_path, phantom_task):
     label_map = rng.choice([0, 1, 2, 4], SHAPE).astype(np.uint8)
     grid = Grid(SHAPE, np.diag([-1.0, 2.0, 3.0, 1.0]))
-    export.write(tmp_path / "a.seg.nrrd", Segmentation(label_map, grid, phantom_task))
+    export.write(tmp_path / "a.seg.nrrd", Segmentation(label_map, grid, phantom_task), WITH_REGIONS)
     found = formats.read_segmentation(tmp_path / "a.seg.nrrd", phantom_task)
     assert np.array_equal(found.label_map, label_map)
     assert found.grid.matches(grid)

@@ -134,14 +134,17 @@ def swin_t(swin_of_images):
     return swin_of_images(96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), patch=4)
 
 
-def test_swin_t_fills_the_encoder(swin_t):
+def test_swin_t_fills_the_encoder_and_the_blocks_of_the_decoder(swin_t):
     network = networks.build("d_former", in_channels=2, out_channels=3, size="base")
     report = networks.load_published(network, swin_t)
     assert report.share == 1
     windows = [name for name in swin_t if re.search(r"relative_position|attn_mask", name)]
     assert sorted(report.unexpected) == sorted([*windows, "head.weight"])
     theirs = swin_t["layers.2.blocks.5.mlp.fc1.weight"]
-    assert torch.equal(network.encoder[2].blocks[5].mlp.linear1.weight, theirs)
+    for stage in (network.encoder[2], network.decoder[2]):
+        assert torch.equal(stage.blocks[5].mlp.linear1.weight, theirs)
+    begun = {name.split(".")[0] for name in report.matched}
+    assert begun == {"patch_embed", "encoder", "mergings", "encoder_norm", "decoder"}
     # A gray patch of equal slices is embedded as the coloured image of one slice: the sum of the
     # embedding's weights over channels and slices stays.
     theirs = swin_t["patch_embed.proj.weight"].sum(1)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from medseg import bundle as bundles
 from medseg import networks, registry
 from medseg.errors import DataError, UsageError
-from medseg.training.fit import _workers_watched, fit, resume
+from medseg.training.fit import fit, resume
 from medseg.training.run_folder import RunFolder, read_metrics, start
 
 
@@ -84,6 +84,7 @@ def test_the_run_folder_holds_all_that_it_promises(whole_run):
         "curves.png",
         "last.ckpt",
         "bundle",
+        "best",
     }
     assert outcome.finished
     assert [row["step"] for row in read_metrics(folder.metrics)] == [2, 4, 6]
@@ -346,13 +347,11 @@ def test_every_network_trains_and_leaves_a_model_that_predicts(make_request, fol
         assert network(torch.zeros(1, 2, 20, 17, 16)).shape == (1, 3, 20, 17, 16)
 
 
-@pytest.mark.parametrize(
-    ("said", "kind"),
-    [
-        ("DataLoader worker (pid(s) 12) exited unexpectedly", UsageError),
-        ("something else", RuntimeError),
-    ],
-)
-def test_a_worker_that_the_system_ends_is_explained(said, kind):
-    with pytest.raises(kind), _workers_watched():
-        raise RuntimeError(said)
+@pytest.mark.slow
+def test_training_ends_when_patience_does(make_request, folder):
+    # At a learning rate of 0 the first validation stays the best.
+    still = make_request("training.patience=2", "training.learning_rate=1e-30", epochs=9)
+    listener = Listener()
+    assert fit(still, folder, listener).finished
+    assert [row["epoch"] for row in read_metrics(folder.metrics)] == [1, 2, 3]
+    assert bundles.read(folder.best).task.name == "phantom"

@@ -12,12 +12,12 @@ which is differentiable in every tensor and computes in float32 or better whatev
 import functools
 import importlib
 import sys
-from collections.abc import Sequence
-from typing import Any, NoReturn, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, NoReturn, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.library import CustomOpDef  # type: ignore[attr-defined]  # exported all the same
 
 from medseg import registry
 
@@ -28,8 +28,29 @@ PREFERENCE = {
 }
 """What `auto` tries on a device, in this order; on any other it takes the reference."""
 
-Given = Sequence[Tensor]
-"""u, delta, A, B and C, then D and delta_bias if there are such."""
+Seven = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+Shape = tuple[int | torch.SymInt, ...]  # what is exported may leave its sizes open
+
+
+class Given(NamedTuple):
+    """What is scanned, under the names and in the shapes of `selective_scan`."""
+
+    u: Tensor
+    delta: Tensor
+    A: Tensor
+    B: Tensor
+    C: Tensor
+    D: Tensor | None = None
+    delta_bias: Tensor | None = None
+
+    def tensors(self) -> list[Tensor]:
+        """Return those that are there."""
+        return [t for t in self if t is not None]
+
+    def completed(self) -> Seven:
+        """Return all, 0 for those that are not there."""
+        D, bias = (self.u.new_zeros(self.u.shape[1]) if t is None else t for t in self[5:])
+        return *self[:5], D, bias
 
 
 @runtime_checkable
@@ -39,18 +60,7 @@ class Backend(Protocol):
     def obstacle(self, given: Given) -> str | None:
         """Say why these cannot be scanned here and what to do; None if they can."""
 
-    def scan(
-        self,
-        u: Tensor,
-        delta: Tensor,
-        A: Tensor,
-        B: Tensor,
-        C: Tensor,
-        D: Tensor | None,
-        delta_bias: Tensor | None,
-        *,
-        delta_softplus: bool,
-    ) -> Tensor:
+    def scan(self, given: Given, *, delta_softplus: bool) -> Tensor:
         """Scan tensors whose shapes have been checked."""
 
 
@@ -89,11 +99,11 @@ def selective_scan(
             these tensors; the message says what to do.
         NotImplementedError: Second derivatives are asked of another backend than the reference.
     """
-    _check_shapes(u, delta, A, B, C, D, delta_bias)
-    _check_kinds(u, delta, A, B, C, D, delta_bias)
-    given = [t for t in (u, delta, A, B, C, D, delta_bias) if t is not None]
+    given = Given(u, delta, A, B, C, D, delta_bias)
+    _check_shapes(given)
+    _check_kinds(given)
     chosen = _first(given) if backend == "auto" else _named(backend, given)
-    return chosen.scan(u, delta, A, B, C, D, delta_bias, delta_softplus=delta_softplus)
+    return chosen.scan(given, delta_softplus=delta_softplus)
 
 
 def names() -> list[str]:
@@ -133,22 +143,58 @@ def _import_error(module: str) -> str | None:
 
 def refusal(given: Given) -> str | None:
     """Say why a backend in float32 that has gradients alone cannot scan these; None if it can."""
-    if any(t.dtype == torch.float64 for t in given):
+    tensors = given.tensors()
+    if any(t.dtype == torch.float64 for t in tensors):
         return "it computes in float32, and float64 was given; use backend='reference'"
-    duals = [forward_ad.unpack_dual(t) for t in given]  # type: ignore[no-untyped-call]
+    duals = [forward_ad.unpack_dual(t) for t in tensors]  # type: ignore[no-untyped-call]
     if any(dual.tangent is not None for dual in duals):
         return "it has no derivatives in forward mode; use backend='reference'"
     return None
 
 
-def refuse_second_derivatives(*_: Any) -> NoReturn:
+def differentiate(scan: CustomOpDef, back: CustomOpDef) -> None:
+    """Let one operator of torch compute the gradients of another.
+
+    Args:
+        scan: Takes the seven tensors, whether the step is softplus, and any other switches; returns
+            y and what is kept.
+        back: Takes the gradient of y, what was kept, the seven and the first switch; returns the
+            gradients of the seven.
+    """
+
+    def keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.curved, *others = inputs[7:]
+        ctx.without = [None] * (1 + len(others))  # a switch has no gradient
+        ctx.set_materialize_grads(False)  # nor has what is kept
+        ctx.save_for_backward(output[1], *inputs[:7])
+
+    def gradients(ctx: Any, of_y: Tensor, _of_kept: Tensor | None) -> tuple[Tensor | None, ...]:
+        return (*back(of_y, *ctx.saved_tensors, ctx.curved), *ctx.without)
+
+    scan.register_autograd(gradients, setup_context=keep)
+    back.register_autograd(_refuse_second_derivatives)
+    back.register_fake(_shapes_of_gradients)
+
+
+def _shapes_of_gradients(_of_y: Tensor, _kept: Tensor, *given: Any) -> Seven:
+    """Give the shapes alone."""
+    u, delta, A, B, C, D, bias = (t.new_empty(t.shape) for t in given[:7])
+    return u, delta, A, B, C, D, bias
+
+
+def _refuse_second_derivatives(*_: Any) -> NoReturn:
     """Stand where the gradient of a gradient would be computed."""
     raise NotImplementedError("this scan has no second derivatives; use backend='reference'")
 
 
+def dense(*tensors: Tensor) -> list[Tensor]:
+    """Lay tensors out as compiled loops take them."""
+    return [t.contiguous() for t in tensors]
+
+
 def _first(given: Given) -> Backend:
     """Return the preferred backend among those that can scan these tensors."""
-    for name in PREFERENCE.get(given[0].device.type, ()):
+    for name in PREFERENCE.get(given.u.device.type, ()):
         backend = load(name)
         if backend.obstacle(given) is None:
             return backend
@@ -164,16 +210,9 @@ def _named(name: str, given: Given) -> Backend:
     return backend
 
 
-def _check_shapes(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-) -> None:
+def _check_shapes(given: Given) -> None:
     """Refuse shapes that do not fit together."""
+    u, delta, A, B, C, D, delta_bias = given
     if u.ndim != 3 or 0 in u.shape:
         raise ValueError(f"u must be (batch, channels, length), none 0; it is {_shape(u)}")
     batch, channels, length = u.shape
@@ -194,13 +233,14 @@ def _check_shapes(
             raise ValueError(f"{name} must be {shape} to fit u and A, not {_shape(tensor)}")
 
 
-def _check_kinds(u: Tensor, *others: Tensor | None) -> None:
+def _check_kinds(given: Given) -> None:
     """Refuse integers, complex numbers and a mixture of devices."""
-    for tensor in (u, *others):
-        if tensor is not None and not tensor.is_floating_point():
+    for tensor in given.tensors():
+        if not tensor.is_floating_point():
             raise ValueError(f"the scan takes real floating-point tensors, not {tensor.dtype}")
-        if tensor is not None and tensor.device != u.device:
-            raise ValueError(f"one tensor is on {tensor.device}, u on {u.device}; move one of them")
+        if tensor.device != given.u.device:
+            places = f"one tensor is on {tensor.device}, u on {given.u.device}"
+            raise ValueError(f"{places}; move one of them")
 
 
 def _shape(tensor: Tensor) -> tuple[int, ...]:

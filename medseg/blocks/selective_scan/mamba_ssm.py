@@ -8,14 +8,9 @@ import importlib
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from medseg.blocks.selective_scan import Given, import_error, refusal
-
-Sequences = Float[Tensor, "batch channels length"]
-Shared = Float[Tensor, "batch groups states length"]
-PerChannel = Float[Tensor, " channels"]
 
 MOST_STATES = 256
 """Their kernel takes no more."""
@@ -29,7 +24,7 @@ INSTALL = (
 
 def obstacle(given: Given) -> str | None:
     """Refuse what is not on CUDA, float64, many states, and a Python without the kernel."""
-    u, states = given[0], given[2].shape[1]
+    u, states = given.u, given.A.shape[1]
     if u.device.type != "cuda":
         return f"it runs on CUDA, and the tensors are on {u.device}; move them"
     error = import_error("selective_scan_cuda") or import_error(INTERFACE)
@@ -40,21 +35,12 @@ def obstacle(given: Given) -> str | None:
     return refusal(given)
 
 
-def scan(
-    u: Sequences,
-    delta: Sequences,
-    A: Float[Tensor, "channels states"],
-    B: Shared,
-    C: Shared,
-    D: PerChannel | None,
-    delta_bias: PerChannel | None,
-    *,
-    delta_softplus: bool,
-) -> Sequences:
+def scan(given: Given, *, delta_softplus: bool) -> Tensor:
     """Hand over to their kernel.
 
     It wants the four sequences in one type, the widest of theirs here, and float32 for the rest.
     """
+    u, delta, A, B, C, D, delta_bias = given
     interface = importlib.import_module(INTERFACE)
     sequences = (u, delta, B, C)
     widest = functools.reduce(torch.promote_types, (t.dtype for t in sequences))

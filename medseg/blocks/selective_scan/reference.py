@@ -22,20 +22,10 @@ def obstacle(given: Given) -> str | None:  # noqa: ARG001  the same question for
     return None
 
 
-def scan(
-    u: Sequences,
-    delta: Sequences,
-    A: Float[Tensor, "channels states"],
-    B: Shared,
-    C: Shared,
-    D: PerChannel | None,
-    delta_bias: PerChannel | None,
-    *,
-    delta_softplus: bool,
-) -> Sequences:
+def scan(given: Given, *, delta_softplus: bool) -> Tensor:
     """Scan with one small operation after the other, in float64 if anything is, else float32."""
-    given = [t for t in (u, delta, A, B, C, D, delta_bias) if t is not None]
-    precise = any(t.dtype == torch.float64 for t in given)
+    u, delta, A, B, C, D, delta_bias = given
+    precise = any(t.dtype == torch.float64 for t in given.tensors())
     dtype = torch.float64 if precise else torch.float32
     wide = [None if t is None else t.to(dtype) for t in (D, delta_bias)]
     step = _step(delta.to(dtype), wide[1], softplus=delta_softplus)

@@ -1,11 +1,14 @@
-"""A series of DICOM slices in a folder or a zip file, through ITK.
+"""A series of DICOM slices in a folder or a zip file, through ITK; segmentations through highdicom.
 
 Slices are sorted by their position in the patient and rescaled to the scanner's units, Hounsfield
 units for CT. Nothing is guessed: of several series one must be chosen, and missing slices, slices
 at the same place, mixed orientations, uneven distances and a tilted gantry are refused.
 """
 
+import contextlib
 import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +18,9 @@ from jaxtyping import Float32
 from medseg import formats
 from medseg.errors import ImageError
 from medseg.formats import ANY, Choice
-from medseg.formats.dicom import archive, headers, series, stack
+from medseg.formats.dicom import archive, headers, segments, series, stack
 from medseg.formats.dicom.headers import Header, Slice
+from medseg.segment_names import Segment
 from medseg.volume import Grid, Volume
 
 SUFFIXES: Final = (".dcm", ".zip")
@@ -40,6 +44,54 @@ def read(path: Path, choice: Choice = ANY) -> Volume:
         raise _single_file(path)
 
 
+def read_label_map(path: Path, *, threshold: float | None = None) -> Volume:
+    """Read a DICOM segmentation; see `medseg.formats.dicom.segments`.
+
+    Raises:
+        ImageError: It is damaged, or holds fractions and `threshold` is None.
+    """
+    return segments.read(path, threshold=threshold)
+
+
+def segments_of(path: Path, layers: int) -> list[Segment]:
+    """Return the segments of what `read_label_map` read in `layers` channels."""
+    return segments.segments(path, layers)
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """The files of a series.
+
+    Attributes:
+        paths: One per slice, in the order of the grid's third axis.
+        grid: Where the voxels lie: columns, rows, slices.
+    """
+
+    paths: tuple[Path, ...]
+    grid: Grid
+
+
+@contextlib.contextmanager
+def series_in(path: Path, choice: Choice = ANY) -> Iterator[Series]:
+    """Give the files of the series in a folder or zip file, for as long as the block runs.
+
+    Raises:
+        ImageError: As `read`.
+    """
+    if not path.is_dir() and path.suffix.lower() != ".zip":
+        raise ImageError(
+            "is no DICOM series",
+            where=path,
+            remedy="Give the folder or zip file with the slices of the series",
+        )
+    with warnings.catch_warnings(), contextlib.ExitStack() as opened:
+        warnings.simplefilter("ignore", DeprecationWarning)  # as in `read`
+        folder = path
+        if not path.is_dir():
+            folder = opened.enter_context(archive.unpacked(path))
+        yield _series(folder, choice)
+
+
 def holds_series(folder: Path, wanted: str) -> bool:
     """Tell whether a series in `folder` is the one that `wanted` names, or one of several.
 
@@ -52,11 +104,22 @@ def holds_series(folder: Path, wanted: str) -> bool:
 
 
 def _read_folder(folder: Path, choice: Choice) -> Volume:
-    chosen = series.choose(_slices(folder), choice.series, where=str(folder))
-    slices = stack.arranged(chosen, folder)
+    slices = _chosen(folder, choice)
     voxels = np.stack([_pixels(part) for part in slices], axis=2)[None]
     i, j, k = voxels.shape[1:]
     return Volume(voxels, Grid((i, j, k), formats.as_affine(stack.affine(slices), where=folder)))
+
+
+def _chosen(folder: Path, choice: Choice) -> list[Slice]:
+    chosen = series.choose(_slices(folder), choice.series, where=str(folder))
+    return stack.arranged(chosen, folder)
+
+
+def _series(folder: Path, choice: Choice) -> Series:
+    slices = _chosen(folder, choice)
+    shape = (*slices[0].shape, len(slices))
+    affine = formats.as_affine(stack.affine(slices), where=folder)
+    return Series(tuple(part.path for part in slices), Grid(shape, affine))
 
 
 def _slices(folder: Path) -> list[Slice]:

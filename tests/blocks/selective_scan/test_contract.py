@@ -94,7 +94,7 @@ def obstacles(given, device):
     """Ask which backend is chosen for tensors that are on a device in name alone."""
     with FakeTensorMode(allow_non_fake_inputs=True):
         there = [torch.empty(t.shape, dtype=t.dtype, device=device) for t in given.named().values()]
-        return package._first(there).__name__.rpartition(".")[2]
+        return package._first(package.Given(*there)).__name__.rpartition(".")[2]
 
 
 def test_a_broken_package_is_passed_over(make, monkeypatch):

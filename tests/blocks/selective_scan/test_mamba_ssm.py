@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from medseg.blocks.selective_scan import load
+from medseg.blocks.selective_scan import Given, load
 
 
 class Recorder(ModuleType):
@@ -41,7 +41,7 @@ def obstacle(dtype=torch.float32, states=1):
         sequence = torch.empty(1, 1, 1, device="cuda", dtype=dtype)
         shared = sequence.new_empty(1, 1, states, 1)
         rates = sequence.new_empty(1, states)
-        return load("mamba_ssm").obstacle([sequence, sequence, rates, shared, shared])
+        return load("mamba_ssm").obstacle(Given(sequence, sequence, rates, shared, shared))
 
 
 @pytest.mark.usefixtures("package")
@@ -74,8 +74,7 @@ def test_what_is_missing_or_broken_is_said_with_its_remedy(monkeypatch, missing)
 
 def handed(package, inputs, *, softplus=True):
     """Return the result, and what the package was called with."""
-    options = {"D": inputs.D, "delta_bias": inputs.delta_bias, "delta_softplus": softplus}
-    y = load("mamba_ssm").scan(inputs.u, inputs.delta, inputs.A, inputs.B, inputs.C, **options)
+    y = load("mamba_ssm").scan(Given(**inputs.named()), delta_softplus=softplus)
     ((tensors, given),) = package.calls
     return y, tensors, given
 

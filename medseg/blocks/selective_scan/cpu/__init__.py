@@ -10,32 +10,30 @@ Gradients of one call are the same in every run with as many threads: what threa
 up in one order. Computation is in float32.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from medseg.blocks.selective_scan import (
     Given,
+    Seven,
+    Shape,
+    dense,
+    differentiate,
     import_error,
     refusal,
-    refuse_second_derivatives,
 )
 from medseg.blocks.selective_scan.cpu import threads
-
-Sequences = Float[Tensor, "batch channels length"]
-Shared = Float[Tensor, "batch groups states length"]
-PerChannel = Float[Tensor, " channels"]
 
 
 def obstacle(given: Given) -> str | None:
     """Refuse other devices than the processor, float64, and a Python without numba."""
-    device = given[0].device
+    device = given.u.device
     if device.type not in ("cpu", "meta"):
         return f"it runs on the processor, and the tensors are on {device}; move them"
     error = import_error("medseg.blocks.selective_scan.cpu.kernels")
@@ -44,27 +42,12 @@ def obstacle(given: Given) -> str | None:
     return refusal(given)
 
 
-def scan(
-    u: Sequences,
-    delta: Sequences,
-    A: Float[Tensor, "channels states"],
-    B: Shared,
-    C: Shared,
-    D: PerChannel | None,
-    delta_bias: PerChannel | None,
-    *,
-    delta_softplus: bool,
-) -> Sequences:
+def scan(given: Given, *, delta_softplus: bool) -> Tensor:
     """Scan with compiled loops, on as many threads as torch uses."""
-    D, delta_bias = (u.new_zeros(u.shape[1]) if t is None else t for t in (D, delta_bias))
-    given = (u, delta, A, B, C, D, delta_bias)
-    keep = torch.is_grad_enabled() and any(t.requires_grad for t in given)
-    y, _ = _scan(*(t.float() for t in given), delta_softplus, keep)
-    return y.to(u.dtype)
-
-
-Seven = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
-Shape = tuple[int | torch.SymInt, ...]  # what is exported may leave its sizes open
+    tensors = given.completed()
+    keep = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    y, _ = _scan(*(t.float() for t in tensors), delta_softplus, keep)
+    return y.to(given.u.dtype)
 
 
 @torch.library.custom_op("medseg::selective_scan", mutates_args=(), device_types="cpu")
@@ -80,28 +63,16 @@ def _scan(
     keep: bool,  # noqa: FBT001
 ) -> tuple[Tensor, Tensor]:
     """Return y and, if they are to be kept, the states where chunks begin."""
-    u, delta, A, B, C, D, delta_bias = _dense(u, delta, A, B, C, D, delta_bias)
     y, boundaries = _outputs(u, A, B, keep=keep)
-    _fill(y, boundaries, u, delta, A, B, C, D, delta_bias, curved=curved)
+    _fill(y, boundaries, dense(u, delta, A, B, C, D, delta_bias), curved=curved)
     return y, boundaries
 
 
-def _fill(
-    y: Tensor,
-    boundaries: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor,
-    *,
-    curved: bool,
-) -> None:
+def _fill(y: Tensor, boundaries: Tensor, seven: Sequence[Tensor], *, curved: bool) -> None:
     """Compute y and, unless there is no place for any, the states where chunks begin."""
     from medseg.blocks.selective_scan.cpu import kernels
 
+    u, delta, A, B, C, D, delta_bias = seven
     jobs: list[Callable[[], object]] = []
     for piece in _pieces(u, B.shape[1]):
         here, both = piece.sample, (piece.sample, piece.group)
@@ -142,16 +113,17 @@ def _scan_back(
     """Return the gradients of the seven tensors that were scanned."""
     from medseg.blocks.selective_scan.cpu import kernels
 
-    u, delta, A, B, C, D, delta_bias = _dense(u, delta, A, B, C, D, delta_bias)
+    u, delta, A, B, C, D, delta_bias = dense(u, delta, A, B, C, D, delta_bias)
     of_u, of_delta = torch.empty_like(u), torch.empty_like(delta)
     # One row for each sample: what samples share is added up below, in one order.
     of_A, of_D, of_bias = (t.new_empty((len(u), *t.shape)) for t in (A, D, delta_bias))
-    of_y, boundaries = _dense(of_y, boundaries)
+    of_y, boundaries = dense(of_y, boundaries)
     needed = _shape_of_boundaries(u, A, B, keep=True)
     if boundaries.shape != needed:  # what was exported without gradients is given some after all
         boundaries = u.new_empty(needed)
-        _fill(torch.empty_like(u), boundaries, u, delta, A, B, C, D, delta_bias, curved=curved)
-    B, C = _dense(B.mT, C.mT)  # the loops back take all states of one step side by side
+        seven = (u, delta, A, B, C, D, delta_bias)
+        _fill(torch.empty_like(u), boundaries, seven, curved=curved)
+    B, C = dense(B.mT, C.mT)  # the loops back take all states of one step side by side
     of_B, of_C = torch.zeros_like(B), torch.zeros_like(C)
     jobs: list[Callable[[], object]] = []
     late: list[tuple[Tensor, Tensor]] = []
@@ -171,31 +143,11 @@ def _scan_back(
     threads.run(jobs, torch.get_num_threads())
     for shared_sum, own_sum in late:
         shared_sum += own_sum
-    of_B, of_C = _dense(of_B.mT, of_C.mT)
+    of_B, of_C = dense(of_B.mT, of_C.mT)
     return of_u, of_delta, of_A.sum(0), of_B, of_C, of_D.sum(0), of_bias.sum(0)
 
 
-@_scan_back.register_fake
-def _(_of_y: Tensor, _boundaries: Tensor, *given: Any) -> Seven:
-    """Give the shapes alone."""
-    u, delta, A, B, C, D, bias = (t.new_empty(t.shape) for t in given[:7])
-    return u, delta, A, B, C, D, bias
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    """Keep what `_scan_back` takes."""
-    *tensors, ctx.curved, _ = inputs
-    ctx.set_materialize_grads(False)  # of the boundaries there is none
-    ctx.save_for_backward(output[1], *tensors)
-
-
-def _gradients(ctx: Any, of_y: Tensor, _of_boundaries: Tensor | None) -> tuple[Tensor | None, ...]:
-    """Give each argument of `_scan` its gradient; the two switches have none."""
-    return (*_scan_back(of_y, *ctx.saved_tensors, ctx.curved), None, None)
-
-
-_scan.register_autograd(_gradients, setup_context=_keep)
-_scan_back.register_autograd(refuse_second_derivatives)
+differentiate(_scan, _scan_back)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,11 +187,6 @@ def _shape_of_boundaries(u: Tensor, A: Tensor, B: Tensor, *, keep: bool) -> Shap
     (batch, channels, length), groups = u.shape, B.shape[1]
     tiles = -(-(channels // groups) // WIDTH)
     return batch, groups, tiles, -(-length // STEPS) if keep else 0, A.shape[1], WIDTH
-
-
-def _dense(*tensors: Tensor) -> list[Tensor]:
-    """Lay tensors out as the compiled loops take them."""
-    return [t.contiguous() for t in tensors]
 
 
 def _arrays(*tensors: Tensor) -> tuple[Any, ...]:

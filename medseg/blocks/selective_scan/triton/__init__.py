@@ -13,21 +13,17 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from medseg.blocks.selective_scan import (
     Given,
+    Seven,
+    Shape,
+    dense,
+    differentiate,
     import_error,
     refusal,
-    refuse_second_derivatives,
 )
-
-Sequences = Float[Tensor, "batch channels length"]
-Shared = Float[Tensor, "batch groups states length"]
-PerChannel = Float[Tensor, " channels"]
-Seven = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
-Shape = tuple[int | torch.SymInt, ...]  # what is exported may leave its sizes open
 
 LOG2_E = 1.4426950408889634
 STEPS = 256
@@ -44,7 +40,7 @@ PROGRAMS = 1024
 
 def obstacle(given: Given) -> str | None:
     """Refuse what is not on CUDA, float64, a grid too large, and a Python without Triton."""
-    u, B = given[0], given[3]
+    u, B = given.u, given.B
     error = import_error("medseg.blocks.selective_scan.triton.kernels")
     if error is not None:
         return f"triton is missing or broken ({error}); run `pip install triton` on Linux"
@@ -62,21 +58,11 @@ def _interpreted() -> bool:
     return bool(knobs.runtime.interpret)
 
 
-def scan(
-    u: Sequences,
-    delta: Sequences,
-    A: Float[Tensor, "channels states"],
-    B: Shared,
-    C: Shared,
-    D: PerChannel | None,
-    delta_bias: PerChannel | None,
-    *,
-    delta_softplus: bool,
-) -> Sequences:
+def scan(given: Given, *, delta_softplus: bool) -> Tensor:
     """Scan with kernels that are compiled when they are first called."""
-    D, delta_bias = (u.new_zeros(u.shape[1]) if t is None else t for t in (D, delta_bias))
-    given = (u, delta, A.float() * LOG2_E, B, C, D.float(), delta_bias.float())
-    y, _ = _scan(*given, delta_softplus)
+    u, delta, A, B, C, D, delta_bias = given.completed()
+    rates = A.float() * LOG2_E
+    y, _ = _scan(u, delta, rates, B, C, D.float(), delta_bias.float(), delta_softplus)
     return y
 
 
@@ -94,7 +80,7 @@ def _scan(
     """Return y and the states where chunks begin; `rates` are those of powers of two."""
     from medseg.blocks.selective_scan.triton import kernels
 
-    u, delta, rates, B, C, D, delta_bias = _dense(u, delta, rates, B, C, D, delta_bias)
+    u, delta, rates, B, C, D, delta_bias = dense(u, delta, rates, B, C, D, delta_bias)
     y = torch.empty_like(u)
     with _device_of(u):
         boundary = _carried(u, u, delta, rates, B, delta_bias, curved=curved, reverse=False)
@@ -103,11 +89,6 @@ def _scan(
             CURVED=curved, BLOCK=BLOCK, STEPS=STEPS,
         )  # fmt: skip
     return y, boundary
-
-
-def _dense(*tensors: Tensor) -> list[Tensor]:
-    """Lay tensors out as the kernels take them."""
-    return [t.contiguous() for t in tensors]
 
 
 def _device_of(u: Tensor) -> AbstractContextManager[Any]:
@@ -137,8 +118,8 @@ def _scan_back(
     """Return the gradients of the seven tensors that were scanned."""
     from medseg.blocks.selective_scan.triton import kernels
 
-    of_y, boundary = _dense(of_y, boundary)
-    u, delta, rates, B, C, D, delta_bias = _dense(u, delta, rates, B, C, D, delta_bias)
+    of_y, boundary = dense(of_y, boundary)
+    u, delta, rates, B, C, D, delta_bias = dense(u, delta, rates, B, C, D, delta_bias)
     of_u, of_delta, of_rates = (torch.empty_like(t) for t in (u, delta, boundary))
     of_D, of_bias = boundary.new_empty((2, *boundary.shape[:3]))
     chunks, tiles, batch = _grid(u, B)
@@ -157,27 +138,7 @@ def _scan_back(
     return of_u, of_delta, of_rates, of_B.sum(0).to(B), of_C.sum(0).to(C), of_D, of_bias
 
 
-@_scan_back.register_fake
-def _(_of_y: Tensor, _boundary: Tensor, *given: Any) -> Seven:
-    """Give the shapes alone."""
-    u, delta, A, B, C, D, bias = (t.new_empty(t.shape) for t in given[:7])
-    return u, delta, A, B, C, D, bias
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    """Keep what `_scan_back` takes."""
-    *tensors, ctx.curved = inputs
-    ctx.set_materialize_grads(False)  # of the boundary there is none
-    ctx.save_for_backward(output[1], *tensors)
-
-
-def _gradients(ctx: Any, of_y: Tensor, _of_boundary: Tensor | None) -> tuple[Tensor | None, ...]:
-    """Give each argument of `_scan` its gradient; the switch has none."""
-    return (*_scan_back(of_y, *ctx.saved_tensors, ctx.curved), None)
-
-
-_scan.register_autograd(_gradients, setup_context=_keep)
-_scan_back.register_autograd(refuse_second_derivatives)
+differentiate(_scan, _scan_back)
 
 
 def _carried(

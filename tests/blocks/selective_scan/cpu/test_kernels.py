@@ -62,8 +62,9 @@ def test_steps_of_every_size_in_one_sequence(make, agrees):
     agrees("cpu", inputs)
 
 
-def test_a_whole_volume_is_scanned(make, agrees):
-    agrees("cpu", make(1, 2, 32768, 16))
+@pytest.mark.parametrize("states", [1, 16])
+def test_a_whole_volume_is_scanned(make, agrees, states):
+    agrees("cpu", make(1, 2, 32768, states))
 
 
 def test_memory_need_not_be_contiguous(make, agrees):

@@ -31,8 +31,18 @@ def test_groups_have_a_B_and_a_C_each(make, agrees, groups):  # noqa: N802  the 
     agrees("triton", make(2, 10, 18, 2, groups))
 
 
-def test_without_what_is_optional(make, positive, agrees):
-    agrees("triton", positive(make(2, 3, 18, 2, optional=False)), softplus=False)
+@pytest.mark.parametrize("optional", [True, False])
+@pytest.mark.parametrize("softplus", [True, False])
+def test_what_is_optional_and_softplus_are_independent(make, positive, agrees, softplus, optional):
+    inputs = make(2, 3, 18, 2, optional=optional)
+    agrees("triton", inputs if softplus else positive(inputs), softplus=softplus)
+
+
+@pytest.mark.parametrize("softplus", [True, False])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1, 1), (1, 1, 33, 1, 1), (2, 1, 1, 3, 1)])
+def test_any_size_may_be_one(make, positive, agrees, shape, softplus):
+    inputs = make(*shape)
+    agrees("triton", inputs if softplus else positive(inputs), softplus=softplus)
 
 
 def test_large_steps_stay_finite(make, agrees):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from medseg.blocks.selective_scan import load
+from medseg.blocks.selective_scan import triton as backend
 
 INTERPRETED = Path(__file__).with_name("interpreted.py")
 
@@ -40,7 +41,7 @@ def test_interpreted_kernels_compute_what_is_defined():
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "19 passed" in done.stdout, done.stdout
+    assert "28 passed" in done.stdout, done.stdout
 
 
 @needs_triton
@@ -87,6 +88,29 @@ def close(found, expected, tolerance):
     assert far <= tolerance * expected.abs().max()
 
 
+def compare(inputs, *, softplus):
+    """Demand that the compiled kernels compute what the reference does in float64, twice alike."""
+    weights = torch.randn(inputs.u.shape).to(inputs.u.dtype)
+    expected, expected_gradients = inputs.change(torch.Tensor.double).scan_and_gradients(
+        "reference", weights.double(), softplus=softplus
+    )
+    there = inputs.change(lambda t: torch.stack([t, t], -1).cuda()[..., 0])  # not contiguous
+    tolerance = 1e-4 if inputs.u.dtype == torch.float32 else 2**-6
+    y, gradients = there.scan_and_gradients("triton", weights.cuda(), softplus=softplus)
+    close(y, expected, tolerance)
+    for name, gradient in gradients.items():
+        close(gradient, expected_gradients[name], tolerance)
+    _, again = there.scan_and_gradients("triton", weights.cuda(), softplus=softplus)
+    assert all(torch.equal(again[name], gradients[name]) for name in gradients)
+
+
+@pytest.mark.gpu
+def test_states_are_carried_past_the_chunks_that_are_carried_at_once(make):
+    at_once = backend.STEPS * backend.CHUNKS_AT_ONCE
+    inputs = make(1, 3, at_once + 1000, 2, step=-5.0)  # small steps: states last
+    compare(inputs, softplus=True)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("softplus", [True, False])
 @pytest.mark.parametrize("step", [0.0, 30.0])
@@ -97,15 +121,4 @@ def test_compiled_kernels_compute_what_the_reference_does(
 ):
     inputs = make(*shape, step=step if softplus else 0.0)
     inputs = (inputs if softplus else positive(inputs)).change(lambda t: t.to(dtype))
-    weights = torch.randn(inputs.u.shape).to(dtype)
-    expected, expected_gradients = inputs.change(torch.Tensor.double).scan_and_gradients(
-        "reference", weights.double(), softplus=softplus
-    )
-    there = inputs.change(lambda t: torch.stack([t, t], -1).cuda()[..., 0])  # not contiguous
-    tolerance = 1e-4 if dtype == torch.float32 else 2**-6
-    y, gradients = there.scan_and_gradients("triton", weights.cuda(), softplus=softplus)
-    close(y, expected, tolerance)
-    for name, gradient in gradients.items():
-        close(gradient, expected_gradients[name], tolerance)
-    _, again = there.scan_and_gradients("triton", weights.cuda(), softplus=softplus)
-    assert all(torch.equal(again[name], gradients[name]) for name in gradients)
+    compare(inputs, softplus=softplus)
