@@ -75,6 +75,10 @@ def predict(
         str | None,
         typer.Option(help="Most memory to take, as 8G; tiles are made to fit. Else what is free."),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="Address of a Ray cluster, or local: several cases at once."),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say how much memory each scan needs, and end.")
     ] = False,
@@ -86,7 +90,7 @@ def predict(
     """
     from medseg import export, model_list
     from medseg.cli.memory_table import memory_table
-    from medseg.inference import cohort_run, memory_plan
+    from medseg.inference import cluster, cohort_run, memory_plan
     from medseg.inference.device import choose
     from medseg.inference.predict import load
     from medseg.inference.report import NAME, Report, described
@@ -102,17 +106,21 @@ def predict(
     network = bundle.plan.network.name
     path = output / NAME if output is not None and into_folder else None
     report = Report(path, described(bundle))
-    predictor = load(bundle, choose(device))
     err.print(f"Model: {bundle.folder} (task {bundle.task.name}, {network})")
     if strict and bundle.experience is None:
         err.print("The model does not know what it was trained on: --strict compares nothing")
     limit = None if max_memory is None else memory_plan.parsed_bytes(max_memory)
     settings = cohort_run.Settings(choice, strict, uncertainty, overwrite, limit)
     if plan:
-        show(memory_table(jobs, predictor, settings))
+        show(memory_table(jobs, load(bundle, choose(device)), settings))
         return
     with listening(as_json=json_progress) as listener:
-        outcome = cohort_run.run(jobs, predictor, settings, report, listener, write=write)
+        common = (settings, report, listener)
+        outcome = (
+            cohort_run.run(jobs, load(bundle, choose(device)), *common, write=write)
+            if ray is None
+            else cluster.run(jobs, bundle, *common, write=write, address=ray, device=device)
+        )
     _raise_failures(outcome)
 
 

@@ -107,10 +107,9 @@ def run(
     Raises:
         OutputError: The report cannot be written.
     """
-    expected = {job: _expected(job, predictor.bundle, settings) for job in jobs}
-    waiting = [job for job in jobs if settings.overwrite or not report.is_done(expected[job])]
-    listener.on_start(len(jobs), len(jobs) - len(waiting))
-    clock = _Clock(len(waiting))
+    expected, left = waiting(jobs, predictor.bundle, settings, report)
+    listener.on_start(len(jobs), len(jobs) - len(left))
+    clock = Clock(len(left))
     reducing = Reducing(predictor, listener.on_remark)
     there = memory_plan.budget(
         predictor,
@@ -121,13 +120,59 @@ def run(
     work = _Work(reducing, settings, expected, report, listener, clock, write, there)
     stages = Stages(work.read, work.segment, work.finish)
     failures = []
-    overlap = settings.overlap and _all_fit(waiting, predictor, there)
-    for result in pipeline.run(waiting, stages, overlap=overlap):
+    overlap = settings.overlap and _all_fit(left, predictor, there)
+    for result in pipeline.run(left, stages, overlap=overlap):
         if isinstance(result, Failure):
             failures.append(result)
-            report.record(_failed(result, expected[result.job]))
+            report.record(failed(result, expected[result.job]))
             listener.on_failure(result, clock.seconds_left())
-    return Outcome(len(waiting) - len(failures), len(jobs) - len(waiting), failures)
+    return Outcome(len(left) - len(failures), len(jobs) - len(left), failures)
+
+
+def waiting(
+    jobs: list[Job], model: Model, settings: Settings, report: Report
+) -> tuple[dict[Job, Entry], list[Job]]:
+    """Return what each job's entry begins with, and the jobs that are not done yet."""
+    expected = {job: _expected(job, model, settings) for job in jobs}
+    redo = settings.overwrite
+    return expected, [job for job in jobs if redo or not report.is_done(expected[job])]
+
+
+def run_one(
+    job: Job, predictor: Predictor, settings: Settings, expected: Entry, *, write: Write
+) -> Entry | Failure:
+    """Segment one scan, and return what is reported of it; nobody is told of the steps."""
+    report, silent, clock = Report(None, {}), _Silent(), Clock(1)
+    there = memory_plan.budget(
+        predictor,
+        settings.max_memory,
+        measure=settings.max_memory is not None,
+        keep_entropy=settings.uncertainty,
+    )
+    reducing = Reducing(predictor, silent.on_remark)
+    work = _Work(reducing, settings, {job: expected}, report, silent, clock, write, there)
+    stages = Stages(work.read, work.segment, work.finish)
+    (result,) = pipeline.run([job], stages, overlap=False)
+    return result if isinstance(result, Failure) else Entry(**report.entries[expected.output])
+
+
+class _Silent:
+    """Tells nobody."""
+
+    def on_start(self, total: int, skipped: int) -> None:
+        """Say nothing."""
+
+    def on_step(self, job: Job, step: Step) -> None:
+        """Say nothing."""
+
+    def on_done(self, job: Job, entry: Entry, seconds_left: float) -> None:
+        """Say nothing."""
+
+    def on_failure(self, failure: Failure, seconds_left: float) -> None:
+        """Say nothing."""
+
+    def on_remark(self, text: str) -> None:
+        """Say nothing."""
 
 
 def sizes(job: Job) -> list[ScanSize]:
@@ -145,7 +190,7 @@ def _all_fit(jobs: list[Job], predictor: Predictor, there: Budget) -> bool:
     return memory_plan.together(several) <= there.limit
 
 
-class _Clock:
+class Clock:
     """How long the cases that are left will take, told whenever one has ended."""
 
     def __init__(self, cases: int) -> None:
@@ -184,7 +229,7 @@ class _Work:
     expected: dict[Job, Entry]
     report: Report
     listener: Listener
-    clock: _Clock
+    clock: Clock
     write: Write
     there: Budget
 
@@ -315,7 +360,7 @@ def _expected(job: Job, bundle: Model, settings: Settings) -> Entry:
     )
 
 
-def _failed(failure: Failure, expected: Entry) -> Entry:
+def failed(failure: Failure, expected: Entry) -> Entry:
     """Return the entry of a failure.
 
     Further lines of an error, and errors that medseg did not word, may tell of headers.
