@@ -10,7 +10,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 SOFTWARE_GRAPHICS = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
-COLOURS = 64
+COLOURS = 256
 
 
 def main() -> None:
@@ -34,7 +34,8 @@ def main() -> None:
         clip = {"x": 0, "y": 0, "width": 1000, "height": high}
         page.screenshot(path=given.output, clip=clip, full_page=True)
         browser.close()
-    Image.open(given.output).convert("RGB").quantize(COLOURS).save(given.output, optimize=True)
+    whole = Image.open(given.output).convert("RGB")
+    whole.quantize(COLOURS, method=Image.Quantize.FASTOCTREE).save(given.output, optimize=True)
 
 
 if __name__ == "__main__":

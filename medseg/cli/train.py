@@ -67,6 +67,12 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     device: Annotated[Device | None, typer.Option(help="Where to compute; else auto.")] = None,
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="Processes on each machine, one for each GPU.")
+    ] = None,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, help="Machines; start with torchrun or srun on each.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change the recipe: training.learning_rate=0.0003."),
@@ -76,9 +82,13 @@ def train(
     ] = False,
 ) -> None:
     """Train a network on labelled scans."""
+    from medseg.training import processes
+
+    if processes.is_follower():  # the first of several processes speaks for all
+        err.quiet = out.quiet = True
     if resume:
         what = (task, data, network, recipe, init or None, split, numbering)
-        given = (*what, fold, epochs, max_time, seed, device, settings or None)
+        given = (*what, fold, epochs, max_time, seed, device, devices, nodes, settings or None)
         _resume(out_folder, given=given)
         return
     every = fold == ALL
@@ -113,6 +123,8 @@ def train(
         init=tuple(str(place.resolve()) for place in init or ()),
         split=split,
         numbering=numbering,
+        devices=devices or 1,
+        nodes=nodes or 1,
     )
     if every:
         _cross_validate(request, place_of_run)
@@ -183,10 +195,12 @@ def _cross_validate(request: "Request | None", folder: Path) -> None:
 
 def _show(outcome: "Outcome") -> None:
     from medseg import model_list
+    from medseg.training import processes
 
     run = outcome.bundle.folder.parent
     try:
-        model_list.add(outcome.bundle)
+        if not processes.is_follower():
+            model_list.add(outcome.bundle)
     except OutputError as error:  # the model is there all the same
         err.print(f"The model could not be put on this machine's list: {error}")
     if not outcome.finished:
@@ -258,6 +272,10 @@ class Display:
     def on_init(self, report: "weights.Report") -> None:
         """Say what became of the weights to begin with."""
         err.print(f"Begins with {report}", highlight=False, markup=False)
+
+    def on_smaller(self, said: str) -> None:
+        """Say that memory ran out."""
+        err.print(f"The memory does not suffice; training goes on with {said}")
 
     def on_step(self, report: "Report") -> None:
         """Show loss, Dice and the time left."""

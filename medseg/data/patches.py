@@ -61,6 +61,7 @@ class Patches(IterableDataset[Batch | Failed]):
         seed: Of everything random here.
         first: Number of the first step.
         last: Number of the step to stop before.
+        share: Which of how many equal shares of every batch; (0, 1) is the whole.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Patches(IterableDataset[Batch | Failed]):
         seed: int,
         first: int,
         last: int,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.cases = cases
         self.patch = patch
@@ -83,6 +85,7 @@ class Patches(IterableDataset[Batch | Failed]):
         self.seed = seed
         self.first = first
         self.last = last
+        self.share = share
 
     def __iter__(self) -> Iterator[Batch | Failed]:
         worker = get_worker_info()
@@ -91,7 +94,8 @@ class Patches(IterableDataset[Batch | Failed]):
             yield self._batch(step)
 
     def _batch(self, step: int) -> Batch | Failed:
-        numbers = range(step * self.batch, (step + 1) * self.batch)
+        mine, shares = self.share
+        numbers = range(step * self.batch + mine, (step + 1) * self.batch, shares)
         number = numbers[0]
         try:
             patches = []

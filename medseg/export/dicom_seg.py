@@ -171,6 +171,7 @@ def _made(
         series_number=_SERIES_NUMBER,
         sop_instance_uid=highdicom.UID(),
         instance_number=1,
+        specific_character_set="ISO_IR 192",
         manufacturer=_MANUFACTURER,
         manufacturer_model_name=_MANUFACTURER,
         software_versions=__version__,

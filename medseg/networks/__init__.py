@@ -54,6 +54,15 @@ def build(
     return network
 
 
+def takes(name: str, option: str) -> bool:
+    """Tell whether a network has an option.
+
+    Raises:
+        ValueError: There is no such network.
+    """
+    return option in inspect.signature(_module(name).Network).parameters
+
+
 def check_options(network: type[nn.Module], options: Mapping[str, Any]) -> None:
     """Refuse options that a network does not have.
 

@@ -109,5 +109,8 @@ def _data(embedded: Embedded, found: list[Surface], task: Task) -> dict[str, Any
             {"title": task.title_of(name), "colour": label.colour}
             for name, label in task.labels.items()
         ],
-        "surfaces": [{"number": each.number, "mz3": surfaces.encoded(each.mesh)} for each in found],
+        "surfaces": [
+            {"number": each.number, "opacity": each.opacity, "mz3": surfaces.encoded(each.mesh)}
+            for each in found
+        ],
     }

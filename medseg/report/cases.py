@@ -3,7 +3,9 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from medseg import formats, regions
+import numpy as np
+
+from medseg import formats
 from medseg.data.cases import Case as CaseFiles
 from medseg.data.cases import read_image
 from medseg.data.description import describe_labels
@@ -28,6 +30,7 @@ class Case:
         segmentation: What was found, on the scan's grid.
         reference: What is there, on the same grid, in the same values.
         quality: Verdict, reasons and labels, as `medseg.inference.quality.Quality` has them.
+        judged_alone: Whether nothing was known of a model's training cases when it was judged.
         files: Names of the scan's files and of the label map's.
         seconds: How long the segmentation took, if it is known.
         peak_memory_mb: What it took meanwhile, by kind of memory.
@@ -38,6 +41,7 @@ class Case:
     segmentation: Segmentation
     reference: Segmentation | None
     quality: dict[str, Any]
+    judged_alone: bool
     files: tuple[str, ...]
     seconds: float | None = None
     peak_memory_mb: dict[str, float] = field(default_factory=dict)
@@ -63,8 +67,11 @@ class Summary:
 def summary(case: Case) -> Summary:
     """Measure a case, and score it if there is a reference."""
     found, task = case.segmentation, case.segmentation.task
+    counts = np.bincount(found.label_map.ravel())
+    values = {name: label.value for name, label in task.labels.items()}
+    voxels = {name: counts[at] if at < len(counts) else 0 for name, at in values.items()}
     volumes_ml = {
-        region: float(regions.mask_of(found.label_map, task, region).sum()) * found.grid.voxel_ml
+        region: float(sum(voxels[label] for label in task.labels_of(region))) * found.grid.voxel_ml
         for region in task.region_names
     }
     scores = () if case.reference is None else score_case(case.name, case.reference, found)
@@ -107,6 +114,7 @@ def read(
         segmentation=segmentation,
         reference=reference,
         quality=quality,
+        judged_alone=(entry is None or entry.quality is None) and experience is None,
         files=(*(image.name for image in result.images), result.label_map.name),
         seconds=entry.seconds if entry else None,
         peak_memory_mb=entry.peak_memory_mb if entry else {},

@@ -27,6 +27,7 @@ MOST_BYTES: Final = 10_000_000
 _NEAR_MM: Final = 40.0
 _HU_STEP: Final = 4.0
 _HU_RANGE: Final = (-1024.0, 3071.0)
+_SOFT_TISSUE: Final = (-160.0, 240.0)
 _LEVELS: Final = 255
 _TAILS: Final = (0.1, 99.9)  # percentiles beyond which MR is clipped
 
@@ -79,15 +80,8 @@ def embed(
     }
     any_label = np.any([label_map > 0 for label_map in maps.values()], axis=0)
     box, changes = _box(upright, any_label, most_voxels)
-    factors = (1, 1, 1)
-    while True:
-        grid = coarser(upright.grid, box, factors)
-        channels = _channels(upright.voxels[:, *box], task, factors, grid)
-        size = sum(map(len, channels.values())) * 3 / 4
-        voxels = math.prod(grid.shape) * len(channels)
-        if (voxels <= most_voxels and size <= most_bytes) or max(grid.shape) <= 2:
-            break
-        factors = larger(factors, upright.grid)
+    factors, channels = _fitting(upright, box, task, most_voxels, most_bytes)
+    grid = coarser(upright.grid, box, factors)
     if factors != (1, 1, 1):
         times = " x ".join(map(str, factors))
         changes.append(f"blocks of {times} voxels are averaged to one")
@@ -106,10 +100,25 @@ def embed(
 
 def numbered(label_map: LabelMap, task: Task) -> UInt8[np.ndarray, "i j k"]:
     """Return a label map whose labels are numbered from 1, in the order of `task`."""
-    result = np.zeros(label_map.shape, np.uint8)
+    numbers = np.zeros(max(label.value for label in task.labels.values()) + 1, np.uint8)
     for number, label in enumerate(task.labels.values(), start=1):
-        result[label_map == label.value] = number
-    return result
+        numbers[label.value] = number
+    return numbers[label_map]
+
+
+def _fitting(
+    upright: Volume, box: Box, task: Task, most_voxels: int, most_bytes: int
+) -> tuple[Factors, dict[str, str]]:
+    """Return the smallest blocks that are few enough, and the channels made of them."""
+    factors = (1, 1, 1)
+    while True:
+        grid = coarser(upright.grid, box, factors)
+        if math.prod(grid.shape) * len(upright.voxels) <= most_voxels or max(grid.shape) <= 2:
+            channels = _channels(upright.voxels[:, *box], task, factors, grid)
+            size = sum(map(len, channels.values())) * 3 / 4
+            if size <= most_bytes or max(grid.shape) <= 2:
+                return factors, channels
+        factors = larger(factors, upright.grid)
 
 
 def _start(labelled: Shaped[np.ndarray, "i j k"]) -> tuple[int, int, int]:
@@ -223,10 +232,12 @@ def _in_steps(
 def _windows(voxels: Voxels, task: Task) -> dict[str, tuple[float, float]]:
     windows = {}
     for (name, modality), channel in zip(task.channels.items(), voxels, strict=True):
-        inside = channel[channel != 0] if modality == "mr" and (channel != 0).any() else channel
+        if modality == "ct":
+            windows[name] = _SOFT_TISSUE
+            continue
+        inside = channel[channel != 0] if (channel != 0).any() else channel
         low, high = (float(level) for level in np.percentile(inside, (1, 99)))
-        soft_tissue = (-160.0, 240.0)
-        windows[name] = soft_tissue if modality == "ct" else (low, max(high, low + 1e-6))
+        windows[name] = (low, max(high, low + 1e-6))
     return windows
 
 

@@ -7,7 +7,7 @@ import base64
 import gzip
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -31,6 +31,7 @@ _AXES: Final = {  # to the right, up, towards the viewer; in RAS+
 }
 _LIGHT: Final = (0.35, 0.45, 0.82)  # from the upper right, before the page
 _AMBIENT: Final = 0.35
+_AROUND: Final = 0.4  # opacity of what lies around another
 _MZ3_MAGIC: Final = 0x5A4D
 _HAS_FACES, _HAS_POINTS = 1, 2
 
@@ -44,16 +45,18 @@ class Surface:
         colour: `#rrggbb`.
         number: Of the label, from 1 in the task's order.
         mesh: Its triangles.
+        opacity: From 0 to 1; less where it lies around another one.
     """
 
     title: str
     colour: str
     number: int
     mesh: Mesh
+    opacity: float = 1.0
 
 
 def surfaces(segmentation: Segmentation) -> list[Surface]:
-    """Return the surface of every label that is there."""
+    """Return the surface of every label that is there; those inside others come first."""
     upright = to_ras(Volume(segmentation.label_map[None], segmentation.grid))
     task = segmentation.task
     found = []
@@ -63,7 +66,19 @@ def surfaces(segmentation: Segmentation) -> list[Surface]:
             shown = _shown(Volume(mask[None], upright.grid))
             if len(shown.triangles):
                 found.append(Surface(task.title_of(name), label.colour, number, shown))
-    return found
+    clear = [
+        replace(one, opacity=_AROUND) if any(_lies_around(one, other) for other in found) else one
+        for one in found
+    ]
+    return sorted(clear, key=lambda surface: -surface.opacity)
+
+
+def _lies_around(one: Surface, other: Surface) -> bool:
+    """Tell whether the box around `one` holds that around another surface."""
+    (low, high), (inner_low, inner_high) = (
+        (each.mesh.points_mm.min(axis=0), each.mesh.points_mm.max(axis=0)) for each in (one, other)
+    )
+    return one is not other and bool((low <= inner_low).all() and (high >= inner_high).all())
 
 
 def encoded(surface: Mesh) -> str:
@@ -109,7 +124,7 @@ def _fill(panel: object, drawn: Sequence[Surface], view: str) -> None:
     axes = np.array(_AXES[view], dtype=np.float64)
     corners = [surface.mesh.points_mm[surface.mesh.triangles] @ axes.T for surface in drawn]
     colours = [
-        _shaded(each, np.array(to_rgb(surface.colour)))
+        np.insert(_shaded(each, np.array(to_rgb(surface.colour))), 3, surface.opacity, axis=1)
         for each, surface in zip(corners, drawn, strict=True)
     ]
     if not corners:
@@ -121,7 +136,7 @@ def _fill(panel: object, drawn: Sequence[Surface], view: str) -> None:
     polygons = PolyCollection(
         every[far_first][:, :, :2],
         facecolors=shades[far_first],
-        edgecolors=shades[far_first],
+        edgecolors=[(*shade[:3], 0.3 * shade[3] ** 2) for shade in shades[far_first]],
         linewidths=0.3,
     )
     panel.add_collection(polygons)  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from medseg import files
 from medseg.data.store import StoredCase
+from medseg.training import processes
 from medseg.training.best import Best
 from medseg.training.module import SegmentationModule
 from medseg.training.run_folder import RunFolder, append_metrics, keep_metrics
@@ -112,14 +113,14 @@ class Overseer(lightning.Callback):
         module = cast("SegmentationModule", pl_module)
         module.average.update(module.network)
         step = module.global_step
-        self._losses.append(float(outputs["loss"]))
-        fraction = module.progress.fraction(step)
+        self._losses.append(processes.mean(float(outputs["loss"]), module.device))
+        fraction = processes.agreed(module.progress.fraction(step), module.device)
         self.finished = fraction >= 1.0
         loss = sum(self._losses) / len(self._losses)
         epoch_ended = step % module.plan.steps_per_epoch == 0 or self.finished
         if epoch_ended:
             self._end_epoch(module, step, loss)
-        module.finished = self.finished
+        self._agree(module)
         left = module.progress.seconds_left(step)
         self.on_step(Report(step, fraction, loss, self.dice, left, epoch_ended))
         if self.finished or self.interrupted:
@@ -127,24 +128,35 @@ class Overseer(lightning.Callback):
         if epoch_ended or self.interrupted:
             self._save(trainer)
 
+    def _agree(self, module: SegmentationModule) -> None:
+        """Do as the first process does, which alone validates and is asked to stop."""
+        module.finished = self.finished = bool(processes.agreed(self.finished, module.device))
+        self.interrupted = bool(processes.agreed(self.interrupted, module.device))
+
     def on_train_start(
         self,
         trainer: Trainer,  # noqa: ARG002 - Lightning's signature
         pl_module: lightning.LightningModule,
     ) -> None:
         """Drop rows that a crash left behind the checkpoint, before they are written again."""
-        keep_metrics(self.folder.metrics, until_step=pl_module.global_step)
+        if processes.rank() == 0:
+            keep_metrics(self.folder.metrics, until_step=pl_module.global_step)
 
     def _save(self, trainer: Trainer) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint, whole or not at all; every process has to be there."""
+        if processes.rank():
+            trainer.save_checkpoint(self.folder.checkpoint)  # writes nothing
+            return
         with files.replacing(self.folder.checkpoint) as temporary:
             trainer.save_checkpoint(temporary)
 
     def _end_epoch(self, module: SegmentationModule, step: int, loss: float) -> None:
+        self._losses = []
+        if processes.rank():
+            return
         averaged = averaged_network(module)
         scores = validate(averaged, self.held_out, module.task, module.plan)
         self.dice = scores[MEAN]
-        self._losses = []
         if self.best.improves(self.dice):
             self.on_best(module.average.weights)
         patience = module.plan.training.patience

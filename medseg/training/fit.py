@@ -1,9 +1,10 @@
 """A training run from beginning to end, or from where it was interrupted."""
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Literal, Protocol, cast, runtime_checkable
@@ -29,11 +30,11 @@ from medseg.recipe import Plan
 from medseg.survey import survey as surveys
 from medseg.survey.survey import Survey
 from medseg.task import Task
-from medseg.training import curves, fingerprint, initial, loop
+from medseg.training import curves, fingerprint, initial, loop, processes
 from medseg.training.callbacks import Overseer, Report
 from medseg.training.fingerprint import Fingerprint
 from medseg.training.module import SegmentationModule
-from medseg.training.plan import build_network, resolve, sized
+from medseg.training.plan import build_network, for_processes, resolve, sized
 from medseg.training.prior import begin_at_frequency
 from medseg.training.run_folder import (
     AUTO,
@@ -46,6 +47,7 @@ from medseg.training.run_folder import (
     write_split,
 )
 from medseg.training.schedule import Progress
+from medseg.training.shrinking import smaller
 
 Stage = Literal["checking", "preparing"]
 
@@ -65,6 +67,9 @@ class Listener(Protocol):
 
     def on_init(self, report: weights.Report) -> None:
         """Take note of what became of the weights to begin with."""
+
+    def on_smaller(self, said: str) -> None:
+        """Take note that memory ran out, and with how much less training goes on."""
 
     def on_step(self, report: Report) -> None:
         """Take note of a step."""
@@ -105,6 +110,9 @@ def fit(request: Request, folder: RunFolder, listener: Listener) -> Outcome:
         ImageError: A scan cannot be used.
         OutputError: The folder cannot be written.
     """
+    processes.join(request.devices * request.nodes, device_of(request))
+    if processes.rank():
+        return _follow(folder, listener)
     return _begin(request, folder, listener, anew=False)
 
 
@@ -119,24 +127,67 @@ def resume(folder: RunFolder, listener: Listener) -> Outcome:
         UsageError: There is no run in the folder, or one of its files is damaged.
     """
     request = read_request(folder)
+    processes.join(request.devices * request.nodes, device_of(request))
+    if processes.rank():
+        return _follow(folder, listener)
     for path in (folder.checkpoint, folder.metrics):
         files.remove_leftovers(path)
     if not folder.checkpoint.exists():
         return _begin(request, folder, listener, anew=True)
+    stood = _stood(folder)
+    if stood.finished:
+        processes.wait()
+        weights = stood.average
+        task, plan = stood.task, stood.plan
+        return _written(folder, task, plan, weights, finished=True, dice=_last_dice(folder))
+    return _go_on(stood, request, folder, listener)
+
+
+@dataclass(frozen=True)
+class _Stood:
+    """How a run stood when it was interrupted; at the beginning if it has no checkpoint."""
+
+    task: Task
+    plan: Plan
+    parts: Split
+    first: int
+    finished: bool
+    average: dict[str, Tensor]
+
+
+def _stood(folder: RunFolder) -> _Stood:
     parts = read_split(folder)
     with _explained(folder):
         task = tasks.parse(folder.task.read_text(encoding="utf-8"), where=folder.task)
         plan = recipes.read_plan(folder.plan.read_text(encoding="utf-8"), where=folder.plan)
+        if not folder.checkpoint.exists():
+            return _Stood(task, plan, parts, 0, finished=False, average={})
         checkpoint = torch.load(folder.checkpoint, weights_only=True, map_location="cpu")
-        first = int(checkpoint["global_step"])
-        noted = checkpoint["medseg"]
-    if noted["finished"]:
-        weights = noted["average"]["weights"]
-        return _written(folder, task, plan, weights, finished=True, dice=_last_dice(folder))
-    prepared = _prepare(folder, task, plan, parts, listener)
-    network = build_network(plan.network, task)  # its weights are in the checkpoint
+        first, noted = int(checkpoint["global_step"]), checkpoint["medseg"]
+        average = noted["average"]["weights"]
+        return _Stood(task, plan, parts, first, finished=noted["finished"], average=average)
+
+
+def _go_on(stood: _Stood, request: Request, folder: RunFolder, listener: Listener) -> Outcome:
+    prepared = _prepare(folder, stood.task, stood.plan, stood.parts, listener)
+    network = build_network(stood.plan.network, stood.task)  # its weights are in the checkpoint
     module = _module(network, prepared, request, elapsed=0.0)
-    return _train(module, prepared, folder, device_of(request), listener, first=first)
+    return _train(module, prepared, folder, request, listener, first=stood.first)
+
+
+def _follow(folder: RunFolder, listener: Listener) -> Outcome:
+    """Train with the first process on what it has prepared; its weights come from there too."""
+    processes.wait()
+    request, stood = read_request(folder), _stood(folder)
+    if stood.finished:
+        return _ended(folder)
+    return _go_on(stood, request, folder, listener)
+
+
+def _ended(folder: RunFolder) -> Outcome:
+    """Return how a run ended once the first process has written that."""
+    processes.wait()
+    return Outcome(bundles.read(folder.path), _stood(folder).finished, _last_dice(folder))
 
 
 def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: bool) -> Outcome:
@@ -158,6 +209,7 @@ def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: boo
     data = _checked(matched, parts, listener)
     pretrained = any(initial.is_public(Path(place)) for place in request.init)
     plan = resolve(recipe, task, data, device, cases=len(parts.training), pretrained=pretrained)
+    plan = for_processes(plan, processes.count(), automatic=recipe.training.batch == "auto")
     files.write_text(folder.plan, recipes.plan_text(plan))
     if data.experience is not None:
         files.write_text(folder.experience, experiences.text(data.experience))
@@ -166,7 +218,7 @@ def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: boo
     if getattr(network, "HEAD_BIAS", None) not in given:
         begin_at_frequency(network, task, prepared.training)
     module = _module(network, prepared, request, elapsed=clock.elapsed_seconds)
-    return _train(module, prepared, folder, device, listener, first=0)
+    return _train(module, prepared, folder, request, listener, first=0)
 
 
 def _settings(request: Request) -> tuple[str, ...]:
@@ -232,7 +284,39 @@ def _train(
     module: SegmentationModule,
     data: _Data,
     folder: RunFolder,
-    device: torch.device,
+    request: Request,
+    listener: Listener,
+    *,
+    first: int,
+) -> Outcome:
+    """Train; when the device's memory runs out, go on from the last checkpoint with less."""
+    while True:
+        with contextlib.suppress(torch.OutOfMemoryError):
+            return _trained(module, data, folder, request, listener, first=first)
+        found = smaller(data.plan)
+        if found is None or processes.count() > 1:
+            raise UsageError(
+                "the memory of the device does not suffice",
+                where=folder.path,
+                remedy="Choose a smaller network with --set network.options.size=small, or a"
+                " smaller --set patch=[64,64,64] and --set training.batch=1",
+            )
+        plan, said = found
+        listener.on_smaller(said)
+        files.write_text(folder.plan, recipes.plan_text(plan))
+        data = replace(data, plan=plan)
+        network = build_network(plan.network, data.task)
+        network.load_state_dict(module.network.state_dict())
+        first = _stood(folder).first
+        elapsed = 0.0 if first else module.progress.elapsed_seconds
+        module = _module(network, data, request, elapsed=elapsed)
+
+
+def _trained(
+    module: SegmentationModule,
+    data: _Data,
+    folder: RunFolder,
+    request: Request,
     listener: Listener,
     *,
     first: int,
@@ -250,7 +334,12 @@ def _train(
         on_best=keep_best,
     )
     checkpoint = folder.checkpoint if first else None
-    loop.run(module, data.training, overseer, device, checkpoint=checkpoint, first=first)
+    machines = loop.Machines(device_of(request), request.devices, request.nodes)
+    if processes.rank() == 0:
+        processes.wait()  # for those that follow, until all that they read is there
+    loop.run(module, data.training, overseer, machines, checkpoint=checkpoint, first=first)
+    if processes.rank():
+        return _ended(folder)
     weights = module.average.weights
     return _written(folder, task, plan, weights, finished=overseer.finished, dice=overseer.dice)
 
@@ -269,6 +358,7 @@ def _written(
     bundle = bundles.write(folder.bundle, task, plan, weights, experience=_experience(folder))
     if finished and folder.shared_cache is None:
         shutil.rmtree(folder.cache, ignore_errors=True)
+    processes.wait()  # for those that follow, until the model is there
     return Outcome(bundle, finished, dice)
 
 

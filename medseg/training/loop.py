@@ -6,10 +6,12 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as lightning
 import torch
+from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from medseg.data.patches import Batch, Failed, Patches
@@ -18,15 +20,25 @@ from medseg.data.transforms import augmentation
 from medseg.errors import UsageError
 from medseg.recipe import Plan
 from medseg.task import Task
+from medseg.training import processes
 from medseg.training.callbacks import Overseer, StoppedAtOnceError
 from medseg.training.module import SegmentationModule
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Where a run computes: a process for each of `devices` on each of `nodes` machines."""
+
+    device: torch.device
+    devices: int = 1
+    nodes: int = 1
 
 
 def run(
     module: SegmentationModule,
     cases: list[StoredCase],
     overseer: Overseer,
-    device: torch.device,
+    machines: Machines,
     *,
     checkpoint: Path | None,
     first: int,
@@ -37,7 +49,7 @@ def run(
         module: A network with its task and plan.
         cases: To train on.
         overseer: Validates, notes, saves and stops.
-        device: Where to compute.
+        machines: Where to compute.
         checkpoint: What to go on from, or None.
         first: The step to begin with.
 
@@ -47,21 +59,26 @@ def run(
         DataError: A patch could not be made.
         OutputError: A checkpoint could not be written.
     """
-    last = module.progress.total_steps
+    last, device = module.progress.total_steps, machines.device
     loader = _loader(cases, module.task, module.plan, device, first=first, last=last)
     try:
         with _quiet(), _interruptible(overseer.interrupt), workers_watched():
-            _trainer(module.plan, device, overseer).fit(
+            _trainer(module.plan, device, overseer, machines).fit(
                 module, train_dataloaders=loader, ckpt_path=checkpoint, weights_only=True
             )
     except StoppedAtOnceError as error:
         raise KeyboardInterrupt from error
 
 
-def _trainer(plan: Plan, device: torch.device, overseer: Overseer) -> lightning.Trainer:
+def _trainer(
+    plan: Plan, device: torch.device, overseer: Overseer, machines: Machines
+) -> lightning.Trainer:
+    together = DDPStrategy(find_unused_parameters=True, timeout=processes.PATIENCE)
     return lightning.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
+        devices=machines.devices,
+        num_nodes=machines.nodes,
+        strategy=together if processes.count() > 1 else "auto",
         precision="bf16-mixed" if plan.precision == "bfloat16" else "32-true",
         gradient_clip_val=plan.training.gradient_clip,
         max_epochs=1,  # the loader yields every step of the run, so that a resume needs no epochs
@@ -92,6 +109,7 @@ def _loader(
         seed=settings.seed,
         first=first,
         last=last,
+        share=(processes.rank(), processes.count()),
     )
     workers = 4 if device.type == "cuda" else 0  # on a CPU the network needs every core
     return DataLoader(

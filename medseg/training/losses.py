@@ -13,6 +13,8 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 from torch.nn import functional
 
+from medseg.training import processes
+
 SMOOTH: Final = 1e-5
 """Added to both sides of the Dice fraction, so that an absent structure has a gradient."""
 
@@ -91,9 +93,10 @@ def centres(fine: int, coarse: int) -> list[int]:
 def soft_dice(probabilities: Targets, targets: Targets) -> Loss:
     """Return the mean over outputs of the soft Dice of the whole batch, 0 to 1.
 
-    The batch is pooled: a patch without a structure then does not count as a total miss.
+    The batch is pooled, over all processes that train together: a patch without a structure then
+    does not count as a total miss.
     """
     axes = (0, 2, 3, 4)
-    both = (probabilities * targets).sum(axes)
-    either = probabilities.sum(axes) + targets.sum(axes)
+    both = processes.total((probabilities * targets).sum(axes))
+    either = processes.total(probabilities.sum(axes) + targets.sum(axes))
     return ((2.0 * both + SMOOTH) / (either + SMOOTH)).mean()

@@ -12,6 +12,7 @@ from medseg.errors import UsageError
 from medseg.recipe import Plan
 from medseg.regions import patterns
 from medseg.task import Task
+from medseg.training import processes
 from medseg.training.average import WeightAverage
 from medseg.training.losses import supervised
 from medseg.training.schedule import Progress, learning_rate
@@ -58,7 +59,8 @@ class SegmentationModule(lightning.LightningModule):
         """
         if isinstance(batch, Failed):
             raise batch.error()
-        torch.manual_seed(self.plan.training.seed * 1_000_003 + self.global_step)
+        step_seed = self.plan.training.seed * 1_000_003 + self.global_step
+        torch.manual_seed(step_seed + processes.rank() * 2_000_003_001)  # no two drop the same
         targets = self.targets[batch.labels].movedim(-1, 1)
         scales, weights = self._scales(batch.images)
         loss = supervised(scales, weights, targets, exclusive=self.task.exclusive)
@@ -99,7 +101,7 @@ class SegmentationModule(lightning.LightningModule):
         """Set the learning rate that the progress asks for."""
         settings = self.plan.training
         rate = learning_rate(
-            self.progress.fraction(self.global_step),
+            processes.agreed(self.progress.fraction(self.global_step), self.device),
             peak=settings.learning_rate,
             warm_up=settings.warm_up,
             decay=settings.decay,

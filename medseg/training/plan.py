@@ -88,6 +88,28 @@ def resolve(
     )
 
 
+def for_processes(plan: Plan, count: int, *, automatic: bool) -> Plan:
+    """Return the plan for several processes that share every batch.
+
+    Args:
+        plan: Of one process.
+        count: How many there are.
+        automatic: Whether the batch follows from the memory, which each process has of its own.
+
+    Raises:
+        UsageError: A batch that was asked for cannot be shared equally.
+    """
+    if automatic:
+        return plan.model_copy(update={"batch": plan.batch * count})
+    fitting = -(-plan.batch // count) * count
+    if plan.batch != fitting:
+        raise UsageError(
+            f"a batch of {plan.batch} cannot be shared equally by {count} processes",
+            remedy=f"Choose a multiple, such as --set training.batch={fitting}",
+        )
+    return plan
+
+
 def sized(choice: NetworkChoice, device: torch.device) -> NetworkChoice:
     """Return `choice` with a named size, unless its options say how large it is.
 

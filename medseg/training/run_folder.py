@@ -67,6 +67,8 @@ class Request:
         init: Where the weights to begin with lie; later ones are loaded over earlier ones.
         split: Name of a published split, `folds`, or None for the usual one.
         numbering: Name of the numbering of the label values, or None for the usual one.
+        devices: Processes on each machine that train together, one for each GPU.
+        nodes: Machines.
     """
 
     task: str
@@ -81,6 +83,8 @@ class Request:
     init: tuple[str, ...] = ()
     split: str | None = None
     numbering: str | None = None
+    devices: int = 1
+    nodes: int = 1
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,17 @@ def test_the_patches_do_not_depend_on_the_size_of_a_batch(make_patches, three):
     assert torch.equal(pairs, triples)
 
 
+def test_shares_of_a_batch_hold_the_patches_of_the_whole_whoever_takes_them(make_patches, three):
+    whole = list(make_patches(three, augment=Augmentation(), batch=4, last=2))
+    shares = [
+        list(make_patches(three, augment=Augmentation(), batch=4, last=2, share=(n, 2)))
+        for n in range(2)
+    ]
+    for step, batch in enumerate(whole):
+        for n in range(2):
+            assert torch.equal(shares[n][step].images, batch.images[n::2])
+
+
 def test_random_numbers_drawn_elsewhere_change_nothing(make_patches, three):
     patches = make_patches(three, augment=Augmentation())
     first = list(patches)

@@ -1,5 +1,6 @@
 """DICOM segmentations, read by pydicom alone and by highdicom."""
 
+import zipfile
 from dataclasses import replace
 
 import highdicom
@@ -192,6 +193,38 @@ def test_an_anonymised_series_is_completed(write_series, tmp_path, hippocampus_t
     assert first.SOPInstanceUID != second.SOPInstanceUID
     assert first.PatientName == ""
     assert first.AccessionNumber == ""
+
+
+@pytest.mark.parametrize(
+    ("characters", "name"),
+    [
+        (None, "Doe^Jane"),
+        ("ISO_IR 100", "Müller^Jörg"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
+    ],
+)
+def test_names_and_titles_of_any_script_are_kept(
+    write_series, tmp_path, hippocampus_task, characters, name
+):
+    tags = {} if characters is None else {"SpecificCharacterSet": characters}
+    series = write_series(tmp_path / "series", OBLIQUE, SHAPE, **tags, PatientName=name)
+    label = hippocampus_task.labels["anterior"].model_copy(update={"title": "Größe 海馬"})
+    labels = {**hippocampus_task.labels, "anterior": label}
+    task = hippocampus_task.model_copy(update={"labels": labels})
+    dicom_seg.write(tmp_path / "a.dcm", one(task), Settings(Reference((series,))))
+    file = pydicom.dcmread(tmp_path / "a.dcm")
+    assert file.PatientName == name
+    assert file.SegmentSequence[0].SegmentLabel == "Größe 海馬"
+    assert formats.read_segmentation(tmp_path / "a.dcm", task).label_map.all()
+
+
+def test_a_zip_file_of_the_series_will_do(series, tmp_path, hippocampus_task):
+    with zipfile.ZipFile(tmp_path / "series.zip", "w") as packed:
+        for path in series.iterdir():
+            packed.write(path, f"inner/{path.name}")
+    settings = Settings(Reference((tmp_path / "series.zip",)))
+    dicom_seg.write(tmp_path / "a.dcm", one(hippocampus_task), settings)
+    assert pydicom.dcmread(tmp_path / "a.dcm").NumberOfFrames == SHAPE[2]
 
 
 def test_a_series_that_nothing_can_refer_to_is_refused(write_series, tmp_path, hippocampus_task):

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.real_data
 
 SINGLE = "is a single DICOM file"
 FRAMES = "with many frames"
+SEGMENTATION = "a DICOM segmentation, and no scan"
 NO_VOXELS = "no such file"  # a header whose voxels are not there
 DAMAGED = "is damaged, or a kind of DICOM file"
 
@@ -27,19 +28,19 @@ REFUSED = {
     "dicom/pydicom/no_meta.dcm": "without an image",
     "dicom/pydicom/rtstruct.dcm": "without an image",
     "dicom_seg/dcmqi/23x38x3/multiframe/mf.dcm": FRAMES,
-    "dicom_seg/dcmqi/23x38x3/seg/label.seg": FRAMES,
+    "dicom_seg/dcmqi/23x38x3/seg/label.seg": SEGMENTATION,
     "dicom_seg/dcmqi/24x38x3/multiframe/mf.dcm": FRAMES,
-    "dicom_seg/dcmqi/24x38x3/seg/label.seg": FRAMES,
-    "dicom_seg/dcmqi/liver.dcm": FRAMES,
-    "dicom_seg/dcmqi/partial_overlaps.dcm": FRAMES,
+    "dicom_seg/dcmqi/24x38x3/seg/label.seg": SEGMENTATION,
+    "dicom_seg/dcmqi/liver.dcm": SEGMENTATION,
+    "dicom_seg/dcmqi/partial_overlaps.dcm": SEGMENTATION,
     "dicom_seg/dcmqi/sparse-labelmap-noppv.dcm": DAMAGED,
     "dicom_seg/dcmqi/sparse-labelmap-ppv5.dcm": DAMAGED,
     "dicom_seg/highdicom/ct_image.dcm": SINGLE,
-    "dicom_seg/highdicom/seg_image_ct_binary.dcm": FRAMES,
-    "dicom_seg/highdicom/seg_image_ct_binary_fractional.dcm": FRAMES,
-    "dicom_seg/highdicom/seg_image_ct_binary_overlap.dcm": FRAMES,
+    "dicom_seg/highdicom/seg_image_ct_binary.dcm": SEGMENTATION,
+    "dicom_seg/highdicom/seg_image_ct_binary_fractional.dcm": SEGMENTATION,
+    "dicom_seg/highdicom/seg_image_ct_binary_overlap.dcm": SEGMENTATION,
     "dicom_seg/highdicom/seg_image_ct_binary_single_frame.dcm": SINGLE,
-    "dicom_seg/highdicom/seg_image_ct_true_fractional.dcm": FRAMES,
+    "dicom_seg/highdicom/seg_image_ct_true_fractional.dcm": SEGMENTATION,
     "nifti/nibabel/analyze.hdr": NO_VOXELS,
     "nifti/nibabel/nifti1.hdr": NO_VOXELS,
     "nifti/nibabel/nifti2.hdr": NO_VOXELS,
@@ -176,7 +177,7 @@ def test_a_compressed_series_lies_on_its_label_map(real_data):
     [
         ("dicom/pydicom", r"MR_truncated\.dcm: is damaged"),
         ("dicom_seg/dcmqi/23x38x3/multiframe", "with many frames"),
-        ("dicom_seg/dcmqi/23x38x3/seg", "with many frames"),
+        ("dicom_seg/dcmqi/23x38x3/seg", "a DICOM segmentation, and no scan"),
         ("dicom_seg/highdicom", "a single DICOM slice"),
         ("nifti", "no DICOM slices"),
     ],

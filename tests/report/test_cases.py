@@ -66,6 +66,8 @@ def test_what_was_not_judged_before_is_judged_now(result):
     assert case.quality["verdict"] in {"pass", "check"}
     assert case.quality["labels"]["inner"]["components"] == 1
     assert case.seconds is None
+    assert case.judged_alone
+    assert not cases.read(result).judged_alone
 
 
 def test_a_label_map_of_another_grid_is_refused(result, put, tmp_path):

@@ -154,6 +154,7 @@ def test_what_goes_wrong_is_shown(panel, slicer, medseg):
     run(panel, medseg, Process([Line("medseg: out of memory. Close programs.", True)], code=1))
     assert slicer.errors == ["out of memory. Close programs."]
     assert panel.ui.statusLabel.text == "Failed"
+    assert list(Path(slicer.app.temporaryPath).iterdir()) == []
     assert panel.ui.logTextEdit.shown["setPlainText"] == ("medseg: out of memory. Close programs.",)
     slicer.writes = False
     panel.ui.runButton.click()
@@ -178,6 +179,7 @@ def test_cancel_asks_and_the_second_time_ends(panel, slicer, medseg):
         panel.on_tick()
     assert panel.ui.statusLabel.text == "Stopped"
     assert slicer.errors == []
+    assert list(Path(slicer.app.temporaryPath).iterdir()) == []
 
 
 def test_closing_the_module_ends_medseg_and_removes_its_files(panel, slicer, medseg):

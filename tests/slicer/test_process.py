@@ -20,6 +20,12 @@ def ended(process):
         time.sleep(0.01)
 
 
+def joined(process):
+    for reader in process._readers:
+        reader.join(MOST_SECONDS)
+    return process._readers
+
+
 def python(text, **environment):
     return SystemProcess([sys.executable, "-c", text], {**os.environ, **environment})
 
@@ -42,8 +48,10 @@ def test_it_runs_in_the_environment_that_was_given_and_no_other():
     assert ended(process)[1] == [Line("None here", False)]
 
 
-SLEEPER = "import subprocess, sys, time; print('on', flush=True); time.sleep(300)"
-DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); " + SLEEPER
+DEAF = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    "print('on', flush=True); time.sleep(300)"
+)
 
 
 def begun(text):
@@ -55,11 +63,17 @@ def begun(text):
     return process
 
 
-def test_it_stops_as_by_ctrl_c():
-    process = begun(f"try:\n {SLEEPER}\nexcept KeyboardInterrupt:\n sys.exit(130)")
+def test_it_stops_with_its_children():
+    child = "import time; time.sleep(300)"
+    process = begun(
+        "import subprocess, sys, time;"
+        f"print(subprocess.Popen([sys.executable, '-c', '{child}']).pid, flush=True);"
+        "time.sleep(300)"
+    )
     assert process.exit_code() is None
     process.stop()
-    assert ended(process)[0] == 130
+    assert ended(process)[0] == -15
+    assert all(not reader.is_alive() for reader in joined(process))  # none holds its output open
     process.stop()  # it has ended: nothing happens
 
 

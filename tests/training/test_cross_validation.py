@@ -33,7 +33,9 @@ class Quiet:
     def _heard(self, *_told):
         pass
 
-    on_case = on_survey = on_plan = on_init = on_interrupt = on_start = on_failure = _heard
+    on_case = on_survey = on_plan = on_init = on_smaller = on_interrupt = on_start = on_failure = (
+        _heard
+    )
 
 
 @pytest.fixture

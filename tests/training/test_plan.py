@@ -169,3 +169,11 @@ def test_counting_without_values_is_close_to_what_a_cpu_keeps(name):
             image = torch.zeros(1, 1, 32, 32, 32)
         counted.append(planning.kept_bytes(network, image, deep=True))
     assert counted[0] == pytest.approx(counted[1], rel=0.5)
+
+
+def test_a_batch_is_shared_equally_by_several_processes(make_plan):
+    plan = make_plan(batch=2)
+    assert planning.for_processes(plan, 3, automatic=True).batch == 6
+    assert planning.for_processes(plan, 2, automatic=False) == plan
+    with pytest.raises(UsageError, match=r"--set training\.batch=3"):
+        planning.for_processes(plan, 3, automatic=False)

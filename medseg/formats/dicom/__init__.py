@@ -157,9 +157,14 @@ def _single_file(path: Path) -> ImageError:
 
 
 def _many_frames(header: Header, *, where: Path) -> ImageError:
-    kind = "segmentation" if header.fields.get("modality") == "SEG" else "file"
+    if header.fields.get("modality") == "SEG":
+        return ImageError(
+            "holds a DICOM segmentation, and no scan",
+            where=where,
+            remedy="Give the series it was drawn on; 'medseg import' reads the segmentation",
+        )
     return ImageError(
-        f"holds a DICOM {kind} with many frames, which medseg does not read",
+        "holds a DICOM file with many frames, which medseg does not read",
         where=where,
         remedy="Convert it to NIfTI, for example with dcm2niix",
     )

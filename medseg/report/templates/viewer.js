@@ -13,6 +13,7 @@
     return new Response(stream).arrayBuffer();
   };
 
+  const CROSSHAIR = 0.5; // percent of the scan's width
   const data = JSON.parse(dataOf.textContent);
   const source = await inflated(element("viewer-module").textContent);
   const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
@@ -33,6 +34,8 @@
     isCornerOrientationText: true,
     multiplanarShowRender: 0,
     crosshairColor: [1, 0.82, 0.3, 0.8],
+    crosshairWidth: CROSSHAIR,
+    crosshairWidthUnit: "percent",
   });
   await slices.attachToCanvas(element("slices"));
 
@@ -116,7 +119,8 @@
     for (const surface of data.surfaces) {
       const colour = new Uint8Array([...colours[surface.number - 1], 255]);
       const buffer = await inflated(surface.mz3);
-      const mesh = await NVMesh.readMesh(buffer, `${surface.number}.mz3`, solid.gl, 1, colour);
+      const name = `${surface.number}.mz3`;
+      const mesh = await NVMesh.readMesh(buffer, name, solid.gl, surface.opacity, colour);
       solid.addMesh(mesh);
       meshes.set(surface.number, mesh);
     }
@@ -129,7 +133,7 @@
   on("plane", "change", (event) => slices.setSliceType(Number(event.target.value)));
   places.forEach((slider, axis) =>
     slider.addEventListener("input", () => goTo(axis, Number(slider.value))));
-  on("crosshair", "change", (event) => slices.setCrosshairWidth(event.target.checked ? 1 : 0));
+  on("crosshair", "change", (event) => slices.setCrosshairWidth(event.target.checked ? CROSSHAIR : 0));
   on("channel", "change", (event) => {
     channel = event.target.value;
     show();

@@ -188,10 +188,12 @@ class MedSegWidget(ScriptedLoadableModuleWidget):
             return
         self.timer.stop()
         self._show_state("Stopped" if call.cancelled else "Failed" if call.error else "Done")
-        if call.error is not None and not call.cancelled:
-            slicer.util.errorDisplay(call.error)
-        elif call.error is None:
+        if call.error is None:
             self._try(self._take_result)
+            return
+        self.logic.clear()
+        if not call.cancelled:
+            slicer.util.errorDisplay(call.error)
 
     def _take_result(self) -> None:
         if isinstance(self.logic.call, prediction.Prediction):

@@ -84,14 +84,15 @@ class SystemProcess:
         return None if reading and not self._was_stopped else code
 
     def stop(self, *, at_once: bool = False) -> None:
-        """Ask it to stop as Ctrl-C does, or end it; medseg leaves no half-written file."""
+        """Ask it and its children to stop, or end them; medseg leaves no half-written file."""
         self._was_stopped = True
         if self._program.poll() is not None:
             return
-        if _WINDOWS:  # a program without a console hears no Ctrl-C
+        if _WINDOWS:  # pip's medseg.exe takes its Python with it
             self._program.terminate()
             return
-        wanted = signal.SIGKILL if at_once else signal.SIGINT
+        # not SIGINT, which a program started in the background may ignore
+        wanted = signal.SIGKILL if at_once else signal.SIGTERM
         with contextlib.suppress(ProcessLookupError):  # it ended in between
             os.killpg(self._program.pid, wanted)
 

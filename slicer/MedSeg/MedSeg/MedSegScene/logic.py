@@ -62,7 +62,7 @@ class MedSegLogic(ScriptedLoadableModuleLogic):
             RuntimeError: Slicer cannot write a volume.
         """
         self._require_idle(program)
-        self._clear()
+        self.clear()
         self._folder = Path(tempfile.mkdtemp(prefix="medseg-", dir=slicer.app.temporaryPath))
         files = {name: prediction.scan_file(self._folder, name) for name in volumes}
         for name, volume in volumes.items():
@@ -91,7 +91,7 @@ class MedSegLogic(ScriptedLoadableModuleLogic):
         segmentation.CreateClosedSurfaceRepresentation()
         segmentation.GetDisplayNode().SetVisibility3D(1)
         findings = report.read(self._folder, output, model)
-        self._clear()
+        self.clear()
         return segmentation, findings
 
     def images_of(self, segmentation) -> dict:
@@ -134,11 +134,17 @@ class MedSegLogic(ScriptedLoadableModuleLogic):
         if self.runs:
             self.call.cancel(at_once=self.call.cancelled)
 
+    def clear(self) -> None:
+        """Remove what was written for medseg."""
+        if self._folder is not None:
+            shutil.rmtree(str(self._folder), ignore_errors=True)
+            self._folder = None
+
     def close(self) -> None:
         """End medseg if it runs, and remove what was written for it."""
         if self.runs:
             self.call.cancel(at_once=True)
-        self._clear()
+        self.clear()
 
     def _start(self, program: str, arguments):
         self._require_idle(program)
@@ -149,11 +155,6 @@ class MedSegLogic(ScriptedLoadableModuleLogic):
             raise ValueError("medseg runs already. Wait until it has finished, or cancel it.")
         if not program:
             raise ValueError("Choose where medseg is, under 'Installation'.")
-
-    def _clear(self) -> None:
-        if self._folder is not None:
-            shutil.rmtree(str(self._folder), ignore_errors=True)
-            self._folder = None
 
 
 def _drop_regions(segmentation) -> None:
