@@ -9,13 +9,14 @@ from medseg.version import __version__
 
 if TYPE_CHECKING:
     from medseg.inference.interface import Predictor, predict
+    from medseg.inference.options import Options
 
-__all__ = ["Predictor", "__version__", "predict"]
+__all__ = ["Options", "Predictor", "__version__", "predict"]
 
 
 def __getattr__(name: str) -> Any:
     """Import torch and its company only when a prediction is asked for."""
-    if name in ("Predictor", "predict"):
+    if name in ("Options", "Predictor", "predict"):
         from medseg.inference import interface
 
         return getattr(interface, name)

@@ -68,6 +68,11 @@ class Bundle:
         together = "".join(hashes[name] for name in (_TASK, _PLAN, _WEIGHTS))
         return hashlib.sha256(together.encode()).hexdigest()
 
+    @property
+    def mirror_axes(self) -> tuple[int, ...]:
+        """Axes of the network along which a scan may be mirrored; they are RAS+."""
+        return tuple("xyz".index(axis) for axis in self.task.mirror_axes)
+
     def build_network(self) -> "nn.Module":
         """Build the network and load its weights; every weight must fit.
 

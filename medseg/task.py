@@ -101,6 +101,9 @@ class Task(_Strict):
             not; later regions are painted over earlier ones. Absent: a voxel gets the most likely
             label, see `medseg.regions`.
         mirror_axes: World axes along which mirroring changes no label: x (left-right), y, z.
+        outside: What is background for certain, so that inference need not look at it: `zero`,
+            voxels that are 0 in every channel, as in skull-stripped MR; `air`, voxels of CT below
+            -900 HU. Absent: nothing is.
         spacing_mm: Voxel size to work at, along the RAS axes; absent: that of the data.
         tolerance_mm: How far a surface may be off in the surface Dice; absent: 2 mm.
         clinical: The clinical numbers that apply; modules of `medseg.evaluation.clinical`.
@@ -116,9 +119,17 @@ class Task(_Strict):
     regions: dict[Name, Region] = {}
     painted: dict[Name, Name] | None = None
     mirror_axes: tuple[Literal["x", "y", "z"], ...] = ()
+    outside: Literal["zero", "air"] | None = None
     spacing_mm: tuple[Length, Length, Length] | None = None
     tolerance_mm: Length | None = None
     clinical: tuple[Name, ...] = ("volumes",)
+
+    @model_validator(mode="after")
+    def _air_has_hounsfield_units(self) -> "Task":
+        others = [name for name, modality in self.channels.items() if modality != "ct"]
+        if self.outside == "air" and others:
+            raise ValueError(f"outside: air is for CT alone, and {', '.join(others)} is MR")
+        return self
 
     @model_validator(mode="after")
     def _labels_are_distinct(self) -> "Task":

@@ -146,3 +146,9 @@ def test_painting_names_a_label_for_every_region(phantom_task):
     wrong = {names[0]: next(iter(phantom_task.labels))}
     with pytest.raises(ValueError, match="must name a label for each of the regions"):
         tasks.Task.model_validate(document | {"painted": wrong})
+
+
+def test_air_is_outside_in_ct_alone():
+    assert tasks.parse(changed(outside="air"), where="").outside == "air"
+    with pytest.raises(UsageError, match="air is for CT alone, and t1 is MR"):
+        tasks.parse(changed(outside="air", channels={"ct": "ct", "t1": "mr"}), where="")

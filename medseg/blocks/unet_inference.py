@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medseg.blocks.axes import Features
+from medseg.blocks.fused import voxels
 from medseg.blocks.normalization import EPSILON, moments, rows, slabs
 from medseg.blocks.residual import convolve, join
 
@@ -108,13 +109,16 @@ def _normalize_(x: Features, norm: nn.InstanceNorm3d, slope: float) -> Features:
     if x.device.type != "cpu":
         result = functional.instance_norm(x, weight=norm.weight, bias=norm.bias, eps=norm.eps)
         return functional.leaky_relu_(result, slope)
+    features = x.shape[1]
     for case in rows(x):
-        found = moments(case, x.shape[1])
-        repeats = case.shape[1] // x.shape[1]
-        found.scale *= norm.weight.repeat(repeats)
-        found.shift = norm.bias.repeat(repeats) - found.mean * found.scale
+        found = moments(case, features)
+        scale = found.scale[:features] * norm.weight
+        shift = norm.bias - found.mean[:features] * scale
+        if voxels.usable(case):
+            voxels.scale_activate_(case.view(-1), scale, shift, slope)
+            continue
+        repeats = case.shape[1] // features
         for (slab,) in slabs(case):
-            found.apply(slab, slab)
-            if slope != 1:
-                functional.leaky_relu_(slab, slope)
+            torch.addcmul(shift.repeat(repeats), slab, scale.repeat(repeats), out=slab)
+            functional.leaky_relu_(slab, slope)
     return x

@@ -39,8 +39,8 @@ def demo(
     _say(2, f"train: medseg train --task phantom --data {data} --out {run} --max-time {max_time}")
     train(task="phantom", data=data, out_folder=run, max_time=max_time, settings=list(_SETTINGS))
     _say(3, f"predict: medseg predict {scans} --model {run} -o {predictions}")
-    predict([scans], model=run, output=predictions)
-    predict([scans], model=run, output=predictions, file_format="seg.nrrd")
+    predict([scans], model=[run], output=predictions)
+    predict([scans], model=[run], output=predictions, file_format="seg.nrrd")
     references = data / "labelsTs"
     folders = f"--reference {references} --prediction {predictions}"
     _say(4, f"evaluate: medseg evaluate --task phantom {folders} -o {folder / 'scores'}")

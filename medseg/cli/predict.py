@@ -1,5 +1,6 @@
 """`medseg predict`: a segmentation of each scan, on the scan's own grid."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
     from medseg.formats import Choice
     from medseg.inference.cohort_run import Outcome
     from medseg.inference.scans import Scan
+    from medseg.model import Model
     from medseg.task import Task
 
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def predict(
@@ -28,8 +31,11 @@ def predict(
         ),
     ] = None,
     model: Annotated[
-        Path | None,
-        typer.Option(help="Run folder, bundle, or name of a model; else the one there is."),
+        list[Path] | None,
+        typer.Option(
+            help="Run folder, bundle, or name of a model; else the one there is. Given several"
+            " times, probabilities are averaged."
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File or folder; else beside each scan.")
@@ -58,6 +64,19 @@ def predict(
         typer.Option(help="Segment the cases that this training run held out, with its model."),
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
+    precision: Annotated[
+        Precision,
+        typer.Option(help="What to compute in; auto: bfloat16 where it is fast and agrees."),
+    ] = "auto",
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Predict mirrored too, where the task allows it.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Let patches overlap less: faster, less exact.")
+    ] = False,
+    overlap: Annotated[
+        float | None, typer.Option(help="Part of a patch that the next one covers too, as 0.5.")
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse scans unlike those the model was trained on.")
     ] = False,
@@ -88,40 +107,44 @@ def predict(
     With -o FOLDER, what was done is kept in FOLDER/report.json: volumes, quality, seconds, memory.
     A second run goes on where the first one stopped.
     """
-    from medseg import export, model_list
+    from medseg import export
     from medseg.cli.memory_table import memory_table
     from medseg.inference import cluster, cohort_run, memory_plan
     from medseg.inference.device import choose
+    from medseg.inference.options import Options
     from medseg.inference.predict import load
     from medseg.inference.report import NAME, Report, described
 
     _require_one_source(scans, channel, held_out, output)
     choice, channels = _choice(series, volume), parsed(channel or [])
-    bundle = model_list.choose(model or held_out)
+    bundle, *others = _models(model, held_out)
     exporters = export.chosen(file_format, output, usual="nii.gz")
     found = _scans(scans, channels, held_out, bundle.task, series)
     jobs, leading = result_files.plan(found, output, exporters)
     write = result_files.writer(jobs, leading, exporters, choice)
-    into_folder = output is not None and jobs[0].output.parent == output
-    network = bundle.plan.network.name
-    path = output / NAME if output is not None and into_folder else None
-    report = Report(path, described(bundle))
-    err.print(f"Model: {bundle.folder} (task {bundle.task.name}, {network})")
+    folder = output if output and jobs[0].output.parent == output else None
+    report = Report(folder and folder / NAME, described(bundle))
+    options = Options(precision, tta, overlap, quick)
+    predictor = load(bundle, choose(device), options, others=tuple(others))
+    for one in predictor.models:
+        err.print(f"Model: {one.folder} (task {one.task.name}, {one.plan.network.name})")
+    if tta and not bundle.mirror_axes:
+        err.print(f"Task {bundle.task.name} allows no mirroring: --tta changes nothing")
     if strict and bundle.experience is None:
         err.print("The model does not know what it was trained on: --strict compares nothing")
-    limit = None if max_memory is None else memory_plan.parsed_bytes(max_memory)
+    limit = memory_plan.parsed_bytes(max_memory) if max_memory else None
     settings = cohort_run.Settings(choice, strict, uncertainty, overwrite, limit)
     if plan:
-        show(memory_table(jobs, load(bundle, choose(device)), settings))
-        return
+        return show(memory_table(jobs, predictor, settings))
+    run = cohort_run.run if ray is None else partial(cluster.run, address=ray, device=device)
     with listening(as_json=json_progress) as listener:
-        common = (settings, report, listener)
-        outcome = (
-            cohort_run.run(jobs, load(bundle, choose(device)), *common, write=write)
-            if ray is None
-            else cluster.run(jobs, bundle, *common, write=write, address=ray, device=device)
-        )
-    _raise_failures(outcome)
+        return _raise_failures(run(jobs, predictor, settings, report, listener, write=write))
+
+
+def _models(named: list[Path] | None, held_out: Path | None) -> "list[Model]":
+    from medseg import model_list
+
+    return [model_list.choose(one) for one in named] if named else [model_list.choose(held_out)]
 
 
 def _raise_failures(outcome: "Outcome") -> None:

@@ -17,9 +17,9 @@ from medseg.inference import device as devices
 from medseg.inference.cohort import Failure, Job
 from medseg.inference.cohort_run import Clock, Listener, Outcome, Settings, Write
 from medseg.inference.device import DeviceChoice
+from medseg.inference.options import Options
 from medseg.inference.predict import Predictor, load
 from medseg.inference.report import Entry, Report
-from medseg.model import Model
 
 LOCAL: Final = "local"
 """The address that starts processes on this machine."""
@@ -29,7 +29,7 @@ RETRIES: Final = 3
 
 def run(
     jobs: list[Job],
-    model: Model,
+    predictor: Predictor,
     settings: Settings,
     report: Report,
     listener: Listener,
@@ -44,7 +44,7 @@ def run(
 
     Args:
         jobs: The scans and where their segmentations go.
-        model: The model; every process reads it from its folder.
+        predictor: The models; every process reads them from their folders.
         settings: What holds for all.
         report: What was done, and what is added to.
         listener: Is told of what was done.
@@ -56,14 +56,15 @@ def run(
         UsageError: Ray is not installed, or there is no cluster at that address.
         OutputError: The report cannot be written.
     """
-    expected, waiting = cohort_run.waiting(jobs, model, settings, report)
+    expected, waiting = cohort_run.waiting(jobs, predictor, settings, report)
     listener.on_start(len(jobs), len(jobs) - len(waiting))
     ray, clock = _connected(address), Clock(len(waiting))
     failures = []
     try:
         gpus = 0 if device == "cpu" else min(1, int(ray.cluster_resources().get("GPU", 0)))
         task = ray.remote(max_retries=RETRIES, num_cpus=1, num_gpus=gpus)(_segmented)
-        common = ray.put((model.folder, device, settings, write))
+        folders = tuple(model.folder for model in predictor.models)
+        common = ray.put((folders, device, predictor.options, settings, write))
         pending = {task.remote(job, expected[job], common): job for job in waiting}
         while pending:
             ended, _ = ray.wait(list(pending), num_returns=1)
@@ -83,7 +84,6 @@ def run(
 
 def _connected(address: str) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
     except ModuleNotFoundError as error:
@@ -102,17 +102,20 @@ def _connected(address: str) -> Any:
     return ray
 
 
-def _segmented(
-    job: Job, expected: Entry, common: tuple[Path, DeviceChoice, Settings, Write]
-) -> Entry | Failure:
+Common = tuple[tuple[Path, ...], DeviceChoice, Options, Settings, Write]
+
+
+def _segmented(job: Job, expected: Entry, common: Common) -> Entry | Failure:
     """Do one case, in a process of Ray."""
-    folder, device, settings, write = common
-    return cohort_run.run_one(job, _loaded(folder, device), settings, expected, write=write)
+    folders, device, options, settings, write = common
+    predictor = _loaded(folders, device, options)
+    return cohort_run.run_one(job, predictor, settings, expected, write=write)
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(folder: Path, device: DeviceChoice) -> Predictor:
-    return load(model_list.choose(folder), devices.choose(device))
+def _loaded(folders: tuple[Path, ...], device: DeviceChoice, options: Options) -> Predictor:
+    first, *others = (model_list.choose(folder) for folder in folders)
+    return load(first, devices.choose(device), options, others=tuple(others))
 
 
 def _result(ray: Any, job: Job, ended: Any) -> Entry | Failure:

@@ -25,7 +25,6 @@ from medseg.inference.quality import assess
 from medseg.inference.reduction import Reducing
 from medseg.inference.report import Entry, Report, state_of
 from medseg.inference.scans import RESULT
-from medseg.model import Model
 from medseg.segmentation import Segmentation
 from medseg.volume import Volume
 
@@ -107,7 +106,7 @@ def run(
     Raises:
         OutputError: The report cannot be written.
     """
-    expected, left = waiting(jobs, predictor.bundle, settings, report)
+    expected, left = waiting(jobs, predictor, settings, report)
     listener.on_start(len(jobs), len(jobs) - len(left))
     clock = Clock(len(left))
     reducing = Reducing(predictor, listener.on_remark)
@@ -130,10 +129,10 @@ def run(
 
 
 def waiting(
-    jobs: list[Job], model: Model, settings: Settings, report: Report
+    jobs: list[Job], predictor: Predictor, settings: Settings, report: Report
 ) -> tuple[dict[Job, Entry], list[Job]]:
     """Return what each job's entry begins with, and the jobs that are not done yet."""
-    expected = {job: _expected(job, model, settings) for job in jobs}
+    expected = {job: _expected(job, predictor, settings) for job in jobs}
     redo = settings.overwrite
     return expected, [job for job in jobs if redo or not report.is_done(expected[job])]
 
@@ -339,21 +338,28 @@ def entropy_path(output: Path) -> Path:
     return output.parent / ENTROPY / f"{name}_{ENTROPY}.nii.gz"
 
 
-def _expected(job: Job, bundle: Model, settings: Settings) -> Entry:
+def _expected(job: Job, predictor: Predictor, settings: Settings) -> Entry:
     """Return the entry of a job that has not begun."""
     choice, matched = settings.choice, job.scan.matched
+    bundle, options = predictor.bundle, predictor.options
     task = bundle.task if matched is None else matched.task
     return Entry(
         case=job.case.name,
         input=[str(image.absolute()) for image in job.case.images],
         output=str(job.output.absolute()),
         status="failed",
-        model=bundle.hash,
+        model=predictor.hash,
         inputs_state=state_of(job.case.images),
         settings={
             "series": choice.series,
             "volume": list(choice.volume) if choice.volume else None,
             "uncertainty": settings.uncertainty,
+            "models": [model.hash for model in predictor.models],
+            "precision": options.precision,
+            "tta": options.tta,
+            "overlap": options.overlap_of(bundle.plan.inference.overlap),
+            "crop": options.crop,
+            "skip": options.skip,
         },
         label_values={name: task.labels[name].value for name in bundle.task.labels},
         channel_order=None if job.case.order is None else list(job.case.order),

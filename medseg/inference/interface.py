@@ -2,7 +2,7 @@
 
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medseg import model_list
@@ -12,8 +12,10 @@ from medseg.formats import ANY, Choice
 from medseg.inference import device as devices
 from medseg.inference import predict as prediction
 from medseg.inference.device import DeviceChoice
+from medseg.inference.options import Options
 from medseg.inference.reduction import Reducing
 from medseg.inference.scans import by_channel, find
+from medseg.model import Model
 from medseg.segmentation import Segmentation
 from medseg.task import Task
 from medseg.volume import Volume
@@ -21,6 +23,9 @@ from medseg.volume import Volume
 GivenScan = str | Path | Volume | Mapping[str, str | Path]
 """A file, a case folder or a folder of DICOM slices; voxels on their grid, with the channels in the
 task's order; or a file for each channel by name."""
+
+GivenModel = str | Path | Sequence[str | Path] | None
+"""A model, several, or None for the only one there is."""
 
 
 class Predictor:
@@ -32,17 +37,24 @@ class Predictor:
 
     Args:
         model: Run folder, bundle, results folder of nnU-Net, or name of an installed model;
-            None for the only one there is.
+            None for the only one there is; of several, the probabilities are averaged.
         device: `auto` takes a GPU if there is one.
+        options: What is chosen between time and care.
 
     Raises:
         ModelError: There is no such model, or it is damaged.
-        UsageError: A GPU was asked for and there is none.
+        UsageError: A GPU was asked for and there is none, or the models segment different things.
     """
 
-    def __init__(self, model: str | Path | None = None, *, device: DeviceChoice = "auto") -> None:
-        bundle = model_list.choose(None if model is None else Path(model))
-        loaded = prediction.load(bundle, devices.choose(device))
+    def __init__(
+        self,
+        model: GivenModel = None,
+        *,
+        device: DeviceChoice = "auto",
+        options: Options | None = None,
+    ) -> None:
+        first, *others = _models(model)
+        loaded = prediction.load(first, devices.choose(device), options, others=tuple(others))
         self._reducing = Reducing(loaded, lambda text: warnings.warn(text, stacklevel=4))
         self._network = threading.Lock()
 
@@ -63,33 +75,40 @@ class Predictor:
             UsageError: A folder holds several scans, or a channel is missing or none of the task's.
         """
         bundle = self._reducing.predictor.bundle
-        prepared = bundle.prepare(_volume(scan, bundle.task, choice))
+        ready = prediction.make_ready(self._reducing.predictor, _volume(scan, bundle.task, choice))
         with self._network:
-            return self._reducing.run(lambda less: prediction.predict_prepared(less, prepared))
+            return self._reducing.run(lambda less: prediction.predict_prepared(less, ready))
 
 
 def predict(
     scan: GivenScan,
-    model: str | Path | None = None,
+    model: GivenModel = None,
     *,
     device: DeviceChoice = "auto",
     choice: Choice = ANY,
+    options: Options | None = None,
 ) -> Segmentation:
     """Segment one scan on its own grid; for several, keep a `Predictor`.
 
     Args:
         scan: See `GivenScan`.
         model: Run folder, bundle, results folder of nnU-Net, or name of an installed model;
-            None for the only one there is.
+            None for the only one there is; of several, the probabilities are averaged.
         device: `auto` takes a GPU if there is one.
         choice: Which image is meant where a file or folder holds several.
+        options: What is chosen between time and care.
 
     Raises:
         ImageError: The scan cannot be read or used.
         ModelError: There is no such model, or it is damaged.
         UsageError: A folder holds several scans, or a channel is missing or none of the task's.
     """
-    return Predictor(model, device=device)(scan, choice=choice)
+    return Predictor(model, device=device, options=options)(scan, choice=choice)
+
+
+def _models(model: GivenModel) -> list[Model]:
+    named = [model] if model is None or isinstance(model, str | Path) else list(model)
+    return [model_list.choose(None if one is None else Path(one)) for one in named or [None]]
 
 
 def _volume(scan: GivenScan, task: Task, choice: Choice) -> Volume:

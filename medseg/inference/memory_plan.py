@@ -105,6 +105,8 @@ def network_bytes(predictor: Predictor, patch: Shape) -> int:
         torch.cuda.reset_peak_memory_stats(device)
         _apply(network, torch.zeros(1, channels, *patch, device=device))
         return int(torch.cuda.max_memory_allocated(device)) - before
+    _apply(network, torch.zeros(1, channels, *patch))  # the first time, kernels are prepared too
+    memory.give_back()
     memory.forget_peak()
     before = memory.resident_bytes()
     _apply(network, torch.zeros(1, channels, *patch))
@@ -134,19 +136,22 @@ def needs(
     held = 0 if is_on_demand(grid, scan.channels, plan) else math.prod(shape)
     image = held * scan.channels * FLOAT
     label_map = voxels * np.dtype(label_map_dtype(task)).itemsize
-    tiles = _logits(shape, plan.patch, task.out_channels) + plan.inference.batch * per_patch
+    band, held = _logits(shape, plan.patch, task.out_channels)
+    tiles = held + plan.inference.batch * per_patch
     on_gpu = predictor.device.type == "cuda"
+    if predictor.others:  # the mean of several models is held whole
+        image += 2 * math.prod(shape) * task.out_channels * FLOAT
     slabs = min(4 * resampling.SLAB_BYTES, voxels * task.out_channels * FLOAT)
     entropy = voxels * FLOAT * keep_entropy
     phases = {
         "preparing": image + 4 * DOUBLE * min(voxels * scan.channels, intensity.PIECE_VOXELS),
         "scaling": voxels * (scan.itemsize + 1),
-        "segmenting": image + label_map + entropy + slabs + (0 if on_gpu else tiles),
+        "segmenting": image + label_map + entropy + (slabs if on_gpu else band + max(tiles, slabs)),
         "describing": label_map + voxels * (1 + FLOAT) + entropy,  # a mask, and its parts in int32
     }
     return Needs(
         host=scan.bytes + max(phases.values()) + WORKING,
-        device=tiles if on_gpu else 0,
+        device=band + tiles if on_gpu else 0,
         patch=plan.patch,
         batch=plan.inference.batch,
         waiting=scan.bytes,
@@ -154,13 +159,13 @@ def needs(
     )
 
 
-def _logits(shape: Shape, patch: Shape, outputs: int) -> int:
+def _logits(shape: Shape, patch: Shape, outputs: int) -> tuple[int, int]:
     """Return what the sums of the overlapping patches take, and those that wait to be added."""
     padded = [max(length, size) for length, size in zip(shape, patch, strict=True)]
     axis = padded.index(max(padded))
     band = math.prod(padded) // padded[axis] * patch[axis]
     held = blending.HELD * outputs * math.prod(patch)
-    return FLOAT * (band * (outputs + 2) + held)
+    return FLOAT * band * (outputs + 2), FLOAT * held
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """One scan in, one segmentation out."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
+from medseg.data import resampling
 from medseg.data.preprocessing import (
     ImageOnDemand,
     Logits,
@@ -16,7 +17,13 @@ from medseg.data.preprocessing import (
     restore,
     restore_measured,
 )
-from medseg.inference.sliding_window import Tiling, logit_slabs, predict_logits
+from medseg.errors import UsageError
+from medseg.inference import ensemble, foreground
+from medseg.inference.foreground import Foreground
+from medseg.inference.options import Options
+from medseg.inference.precision import choose
+from medseg.inference.settling import Settling
+from medseg.inference.sliding_window import Outside, Tiling, logit_slabs, predict_logits
 from medseg.model import Model
 from medseg.recipe import Plan
 from medseg.segmentation import Segmentation
@@ -26,65 +33,177 @@ from medseg.volume import Volume
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model whose network is loaded on a device."""
+    """A model whose network is loaded on a device.
+
+    Attributes:
+        bundle: The model.
+        network: Its network.
+        device: Where the network is.
+        options: How it is applied.
+        others: Models whose probabilities are averaged with its own; their networks are loaded one
+            after the other for each scan.
+    """
 
     bundle: Model
     network: nn.Module
     device: torch.device
+    options: Options = field(default_factory=Options)
+    others: tuple[Model, ...] = ()
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """All models."""
+        return (self.bundle, *self.others)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 that the same models share."""
+        return ensemble.hash_of([model.hash for model in self.models])
 
 
-def load(bundle: Model, device: torch.device) -> Predictor:
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A scan that waits for the network.
+
+    Attributes:
+        foreground: The part of it that may hold something.
+        prepared: That part as the network sees it.
+    """
+
+    foreground: Foreground
+    prepared: Prepared
+
+
+def load(
+    bundle: Model,
+    device: torch.device,
+    options: Options | None = None,
+    *,
+    others: tuple[Model, ...] = (),
+) -> Predictor:
     """Build the model's network on `device`.
 
     Raises:
         ModelError: The weights do not fit.
+        UsageError: The others segment something else.
     """
-    return Predictor(bundle, bundle.build_network().to(device), device)
+    options = Options() if options is None else options
+    ensemble.require_same_task((bundle, *others))
+    network = bundle.build_network().to(device)
+    is_settled = options.precision != "auto"
+    settling = Settling(network, choose(options.precision, device), is_settled=is_settled)
+    return Predictor(bundle, settling, device, options, others)
 
 
 def predict(predictor: Predictor, volume: Volume) -> Segmentation:
     """Segment a scan on its own grid."""
-    return predict_prepared(predictor, predictor.bundle.prepare(volume))
-
-
-def predict_prepared(predictor: Predictor, prepared: Prepared) -> Segmentation:
-    """Segment a scan that was made ready for the network."""
-    axis, pieces = logit_pieces(predictor.network, prepared.image, predictor.bundle.plan)
-    return restore(pieces, prepared, predictor.bundle.task, axis=axis)
+    return predict_prepared(predictor, make_ready(predictor, volume))
 
 
 def predict_measured(predictor: Predictor, volume: Volume, *, keep_entropy: bool) -> Measured:
     """Segment a scan on its own grid, and say how sure the network is of it."""
-    prepared = predictor.bundle.prepare(volume)
-    axis, pieces = logit_pieces(predictor.network, prepared.image, predictor.bundle.plan)
-    task = predictor.bundle.task
-    return restore_measured(pieces, prepared, task, axis=axis, keep_entropy=keep_entropy)
+    ready, task = make_ready(predictor, volume), predictor.bundle.task
+    axis, pieces = logit_pieces(predictor, ready)
+    found = restore_measured(pieces, ready.prepared, task, axis=axis, keep_entropy=keep_entropy)
+    return ready.foreground.whole_measured(found)
 
 
-def logit_pieces(
-    network: nn.Module, image: Image | ImageOnDemand, plan: Plan
-) -> tuple[int, Iterator[Logits]]:
-    """Return the longest axis of an image, and along it the logits piece by piece.
+def make_ready(predictor: Predictor, volume: Volume) -> Ready:
+    """Cut a scan to what may hold something, and prepare that."""
+    bundle = predictor.bundle
+    cut = foreground.whole(volume)
+    if predictor.options.crop:
+        how = tiling_of(bundle, predictor.options)
+        cut = foreground.cropped(volume, bundle.task, how, bundle.plan.spacing_mm)
+    return Ready(cut, bundle.prepare(cut.volume))
 
-    A piece is valid until the next one is asked for: together they are never held.
+
+def predict_prepared(predictor: Predictor, ready: Ready) -> Segmentation:
+    """Segment a scan that was made ready."""
+    axis, pieces = logit_pieces(predictor, ready)
+    found = restore(pieces, ready.prepared, predictor.bundle.task, axis=axis)
+    return ready.foreground.whole(found)
+
+
+def logit_pieces(predictor: Predictor, ready: Ready) -> tuple[int, Iterator[Logits]]:
+    """Return an axis of the prepared image, and along it the logits piece by piece.
+
+    A piece is valid until the next one is asked for: together they are never held, but for several
+    models. The axis is the longest, where the pieces are smallest.
     """
+    if predictor.others:
+        return 0, iter([_of_all(predictor, ready)])
+    image = ready.prepared.image
     axis = image.shape.index(max(image.shape[1:]), 1) - 1
-    device = next(network.parameters()).device
-    slabs = logit_slabs(network, _tensor(image), tiling(plan), axis=axis, device=device)
-    return axis, (slab.cpu().numpy() for slab in slabs)
+    return axis, _pieces(predictor, ready.foreground, ready.prepared, axis)
 
 
 def logits(network: nn.Module, image: Image, plan: Plan) -> Scores:
     """Apply a network to a prepared image, on the device where the network's weights are."""
     device = next(network.parameters()).device
-    given = _tensor(image)
-    return predict_logits(network, given, tiling(plan), device=device).cpu().numpy()
+    how = Tiling(plan.patch, plan.inference.overlap, plan.inference.batch)
+    how = replace(how, blend=plan.inference.blend)
+    return predict_logits(network, _tensor(image), how, device=device).cpu().numpy()
 
 
-def tiling(plan: Plan) -> Tiling:
-    """Return how a plan takes images apart."""
-    how = plan.inference
-    return Tiling(plan.patch, how.overlap, how.batch, blend=how.blend)
+def tiling_of(model: Model, options: Options) -> Tiling:
+    """Return how a model's images are taken apart."""
+    how = model.plan.inference
+    return Tiling(
+        model.plan.patch,
+        options.overlap_of(how.overlap),
+        how.batch,
+        mirror_axes=model.mirror_axes if options.tta else (),
+        blend=how.blend,
+    )
+
+
+def _pieces(
+    predictor: Predictor, cut: Foreground, prepared: Prepared, axis: int
+) -> Iterator[Logits]:
+    model, options = predictor.bundle, predictor.options
+    how, image = tiling_of(model, options), _tensor(prepared.image)
+    if isinstance(predictor.network, Settling):
+        middle = _middle(image, how).to(predictor.device)
+        predictor.network.settle(middle, exclusive=model.task.exclusive)
+    mask = foreground.outside_of(cut, prepared, model.task) if options.skip else None
+    background = torch.from_numpy(foreground.background_logits(model.task))
+    outside = None if mask is None else Outside(torch.from_numpy(mask), background)
+    slabs = logit_slabs(
+        predictor.network, image, how, axis=axis, device=predictor.device, outside=outside
+    )
+    return (slab.cpu().numpy() for slab in slabs)
+
+
+def _of_all(predictor: Predictor, ready: Ready) -> Scores:
+    """Return the logits of the mean of all models."""
+    i, j, k = ready.prepared.image.shape[1:]
+
+    def members() -> Iterator[Iterator[Scores]]:
+        yield _pieces(predictor, ready.foreground, ready.prepared, 0)
+        for other in predictor.others:
+            prepared = other.prepare(ready.foreground.volume)
+            if (prepared.order, prepared.box) != (ready.prepared.order, ready.prepared.box):
+                raise UsageError(
+                    "it prepares scans unlike the first of the models",
+                    where=other.folder,
+                    remedy="Average models of medseg, or folds of one model of nnU-Net",
+                )
+            loaded = load(other, predictor.device, predictor.options)
+            pieces = _pieces(loaded, ready.foreground, prepared, 0)
+            yield resampling.slabs(pieces, prepared.image.shape[1], (i, j, k))
+
+    return ensemble.mean_logits(members(), (i, j, k), predictor.bundle.task)
+
+
+def _middle(
+    image: Float32[Tensor, "channels i j k"] | ImageOnDemand, how: Tiling
+) -> Float32[Tensor, "one channels a b c"]:
+    """Return the patch in the middle of an image, or all of a smaller one."""
+    sizes = zip(image.shape[1:], how.patch, strict=True)
+    firsts = [(max(0, (length - size) // 2), size) for length, size in sizes]
+    place = (slice(None), *(slice(first, first + size) for first, size in firsts))
+    return image[place][None]
 
 
 def _tensor(image: Image | ImageOnDemand) -> Float32[Tensor, "channels i j k"] | ImageOnDemand:

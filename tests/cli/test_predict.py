@@ -1,6 +1,7 @@
 """`medseg predict`, and every kind of bad input."""
 
 import gzip
+import json
 import shutil
 
 import nibabel
@@ -221,3 +222,27 @@ def test_an_altered_model_is_refused(scan, untrained, tmp_path, capsys):
 def test_held_out_needs_a_place_for_its_results(scan, capsys):
     assert _predict("--held-out", scan.parent) == 2
     assert "-o" in capsys.readouterr().err
+
+
+def test_options_of_speed_reach_the_report_and_a_second_run_does_what_differs(
+    scan, untrained, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    told = []
+    for options in ([], [], ["--tta"], ["--quick"], ["--model", untrained.folder]):
+        capsys.readouterr()
+        given = [scan, "--model", untrained.folder, "--precision", "float32", *options]
+        assert _predict(*given, "-o", out, "--json-progress") == 0
+        start = json.loads(capsys.readouterr().out.splitlines()[0])
+        told.append((start["cases"], start["skipped"]))
+    assert told == [(1, 0), (1, 1), (1, 0), (1, 0), (1, 0)]
+    (case,) = json.loads((out / "report.json").read_text())["cases"]
+    assert case["settings"]["precision"] == "float32"
+    assert case["settings"]["overlap"] == 0.5
+    assert case["settings"]["models"] == [untrained.hash, untrained.hash]
+    assert case["model"] != untrained.hash
+
+
+def test_quick_with_mirroring_is_refused_before_anything_is_read(scan, untrained, capsys):
+    assert _predict(scan, "--model", untrained.folder, "--quick", "--tta") == 2
+    assert "quick decides" in capsys.readouterr().err

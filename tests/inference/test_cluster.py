@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from medseg import export, formats
 from medseg.data.cases import Case
@@ -12,6 +13,7 @@ from medseg.errors import UsageError
 from medseg.inference import cluster, predict
 from medseg.inference.cohort import Job
 from medseg.inference.cohort_run import Settings
+from medseg.inference.options import Options
 from medseg.inference.report import Report
 from medseg.inference.scans import Scan
 
@@ -67,7 +69,8 @@ def test_a_case_whose_process_is_killed_is_done_by_another(jobs, untrained, tmp_
         export.write(path, segmentation)
 
     report, ear = Report(tmp_path / "out/report.json", {}), Ear()
-    given = (untrained, Settings(), report, ear)
+    predictor = predict.load(untrained, torch.device("cpu"), Options("float32"))
+    given = (predictor, Settings(), report, ear)
     outcome = cluster.run(jobs, *given, write=write, address="local", device="cpu")
     assert int((tmp_path / "struck").read_text()) != os.getpid()
     assert (outcome.done, outcome.skipped) == (4, 0)
@@ -77,7 +80,6 @@ def test_a_case_whose_process_is_killed_is_done_by_another(jobs, untrained, tmp_
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
         ["report.json", *(f"{name}_seg.nii.gz" for name in "abcd")]
     )
-    predictor = predict.load(untrained, cluster.devices.choose("cpu"))
     expected = predict.predict(predictor, formats.read(jobs[0].image)).label_map
     for job in jobs[:4]:
         assert np.array_equal(formats.read(job.output).voxels[0], expected)
@@ -93,7 +95,8 @@ def test_a_cluster_that_is_not_there_and_a_missing_ray_are_told(jobs, untrained,
         raise ConnectionError("no route\nto host")
 
     monkeypatch.setattr(ray, "init", init)
-    given = (jobs, untrained, Settings(), Report(None, {}), Ear())
+    predictor = predict.load(untrained, torch.device("cpu"))
+    given = (jobs, predictor, Settings(), Report(None, {}), Ear())
     with pytest.raises(UsageError, match="no Ray cluster at far:6379: no route to host"):
         cluster.run(*given, write=export.write, address="far:6379")
     monkeypatch.setitem(sys.modules, "ray", None)

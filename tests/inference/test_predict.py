@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from medseg.data import preprocessing
 from medseg.data.cases import Case, read_image
 from medseg.errors import ModelError
 from medseg.inference import predict
+from medseg.inference.options import Options
 from medseg.recipe import Inference
 from medseg.volume import Grid, Volume
 
@@ -132,3 +134,97 @@ def test_an_image_on_demand_gives_what_one_prepared_at_once_gives(
     monkeypatch.setattr(preprocessing, "LARGE", 1)
     assert np.array_equal(predict.predict(predictor, scan).label_map, expected)
     assert expected.max() == 1
+
+
+@pytest.fixture
+def stripped(hippocampus_task, make_plan, tmp_path):
+    """A predictor of a task whose scans are 0 outside, and such a scan, turned and flipped."""
+    task = hippocampus_task.model_copy(update={"outside": "zero"})
+    bundle = Bundle(tmp_path, task, make_plan(inference=Inference(overlap=0.5, batch=2)))
+    predictor = predict.Predictor(bundle, Threshold().eval(), torch.device("cpu"))
+    voxels = np.zeros((40, 19, 23), dtype=np.int16)
+    voxels[9:15, 4:15, 6:12] = np.random.default_rng(3).integers(50, 200, (6, 11, 6))
+    affine = np.array([[0, 0, -1, 5], [1, 0, 0, 6], [0, -1, 0, 7], [0, 0, 0, 1.0]])
+    return predictor, Volume(voxels[None], Grid(voxels.shape, affine))
+
+
+def test_cropping_and_skipping_change_nothing_but_what_is_background_for_certain(stripped):
+    predictor, volume = stripped
+    plain = replace(predictor, options=Options("float32", crop=False, skip=False))
+    expected = predict.predict(plain, volume)
+    for crop, skip in ((True, False), (False, True), (True, True)):
+        cut = replace(predictor, options=Options("float32", crop=crop, skip=skip))
+        found = predict.predict(cut, volume)
+        assert found.grid is volume.grid
+        assert found.label_map.any()
+        np.testing.assert_array_equal(found.label_map, expected.label_map)
+        measured = predict.predict_measured(cut, volume, keep_entropy=True)
+        np.testing.assert_array_equal(measured.segmentation.label_map, expected.label_map)
+        assert measured.entropy.shape == volume.grid.shape
+        assert measured.entropy[30:].max() < 1e-9
+
+
+def test_cropping_and_skipping_save_patches(stripped):
+    predictor, volume = stripped
+    seen = []
+    predictor.network.register_forward_hook(lambda *given: seen.append(len(given[2])))
+    counts = []
+    for crop, skip in ((False, False), (False, True), (True, False), (True, True)):
+        seen.clear()
+        options = Options("float32", crop=crop, skip=skip)
+        predict.predict(replace(predictor, options=options), volume)
+        counts.append(sum(seen))
+    # patches of 8, 4 apart: 40, 19 and 23 voxels take 9 x 4 x 5; 6, 11 and 6 take 1 x 2 x 1
+    assert counts[0] == 180
+    assert counts[2:] == [2, 2]
+    assert 2 < counts[1] < 60
+
+
+def test_mirroring_follows_the_task_and_quick_overlaps_less(stripped):
+    bundle = stripped[0].bundle
+    assert predict.tiling_of(bundle, Options(tta=True)).mirror_axes == (0,)
+    assert predict.tiling_of(bundle, Options()).mirror_axes == ()
+    assert predict.tiling_of(bundle, Options(quick=True)).overlap == 0.25
+    assert predict.tiling_of(bundle, Options(overlap=0.7)).overlap == 0.7
+    assert predict.tiling_of(bundle, Options()).overlap == 0.5
+
+
+class Told(Threshold):
+    """Answers the same logits everywhere."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, patches):
+        answers = torch.tensor(self.logits)[None, :, None, None, None]
+        return answers.expand(-1, -1, *patches.shape[2:]).clone()
+
+
+def test_models_are_averaged_in_their_probabilities(hippocampus_task, make_plan, monkeypatch):
+    # Of a, b and c the probabilities average to 0.513 and 0.487; the logits would favour the label:
+    # 0.9 * 0.04 * 0.6 is less than 0.1 * 0.96 * 0.4.
+    members = {"a": (0.9, 0.1, 1e-9), "b": (0.04, 0.96, 1e-9), "c": (0.6, 0.4, 1e-9)}
+
+    def build(bundle):
+        return Told(np.log(np.float32(members[bundle.folder.name])).tolist()).eval()
+
+    monkeypatch.setattr(Bundle, "build_network", build)
+    plans = [make_plan(), make_plan(spacing_mm=(0.9, 1.1, 1.0)), make_plan()]
+    bundles_ = [
+        Bundle(Path(name), hippocampus_task, plan)
+        for name, plan in zip(members, plans, strict=True)
+    ]
+    voxels = np.random.default_rng(0).normal(100, 9, (1, 11, 9, 10)).astype(np.float32)
+    volume = Volume(voxels, Grid((11, 9, 10), np.eye(4)))
+    cpu, exact = torch.device("cpu"), Options("float32")
+    both = predict.load(bundles_[0], cpu, exact, others=(bundles_[1],))
+    axis, pieces = predict.logit_pieces(both, predict.make_ready(both, volume))
+    (found,) = pieces
+    assert axis == 0
+    likely = np.exp(found - found.max(0))
+    likely /= likely.sum(0)
+    np.testing.assert_allclose(likely[:2, 5, 5, 5], [0.47, 0.53], atol=1e-4)
+    assert (predict.predict(both, volume).label_map == 1).all()
+    three = predict.load(bundles_[0], cpu, exact, others=tuple(bundles_[1:]))
+    assert (predict.predict(three, volume).label_map == 0).all()  # 0.51 and 0.49
