@@ -84,6 +84,7 @@ class Bundle:
         from safetensors.torch import load_file
 
         from medseg import networks
+        from medseg.blocks.unet_inference import hastened
 
         try:
             network = networks.build(
@@ -112,7 +113,7 @@ class Bundle:
                 where=self.weights,
                 remedy="Copy the bundle anew from where it was trained",
             ) from error
-        return network.eval()
+        return hastened(network.eval())
 
     def prepare(self, volume: Volume) -> "Prepared":
         """Orient, normalise and resample a scan as in training."""

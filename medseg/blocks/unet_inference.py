@@ -27,18 +27,23 @@ def hastened(network: nn.Module) -> nn.Module:
     """Replace what can be computed faster, in place, and return the network.
 
     Args:
-        network: A `PlainConvUNet` or a `ResidualEncoderUNet`; others come back as they are.
+        network: A `PlainConvUNet`, a `ResidualEncoderUNet`, or what holds one; others come back as
+            they are.
     """
-    if type(network).__name__ not in ("PlainConvUNet", "ResidualEncoderUNet"):
-        return network
+    for module in list(network.modules()):
+        if type(module).__name__ in ("PlainConvUNet", "ResidualEncoderUNet"):
+            _hasten(module)
+    return network
+
+
+def _hasten(network: Any) -> None:
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if _is_known(child):
                 setattr(module, name, NormalizedConvolution(child))
-    whole: Any = network
-    if all(isinstance(stage.convs[0], NormalizedConvolution) for stage in whole.decoder.stages):
-        whole.decoder = Decoder(whole.decoder)
-    return network.requires_grad_(requires_grad=False)
+    if all(isinstance(stage.convs[0], NormalizedConvolution) for stage in network.decoder.stages):
+        network.decoder = Decoder(network.decoder)
+    network.requires_grad_(requires_grad=False)
 
 
 class NormalizedConvolution(nn.Module):

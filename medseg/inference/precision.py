@@ -179,7 +179,9 @@ def _is_of_torch(kind: type[nn.Module]) -> bool:
 
 
 def _rounded(weight: Tensor, precision: torch.dtype) -> Tensor:
-    """Round a weight, and keep what it is to its module."""
+    """Round a weight, and keep what it is to its module; kernels are laid out as they are read."""
     low = weight.detach().to(precision)
+    if low.ndim == 5:
+        low = low.contiguous(memory_format=torch.channels_last_3d)
     is_parameter = isinstance(weight, nn.Parameter)
     return nn.Parameter(low, requires_grad=False) if is_parameter else low

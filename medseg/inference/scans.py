@@ -146,11 +146,13 @@ def _in_folder(folder: Path, task: Task, series: str | None, *, depth: int) -> l
         named = folder if folder.name.strip(".") else folder.resolve()  # `.` has no name
         scan = Scan(Case(formats.stem(named), (named,)))
         return [scan] if depth == 0 or _may_hold(folder, series) else []
-    files = sorted(file for file in folder.iterdir() if file.is_file() and formats.suffix_of(file))
+    files = sorted(file for file in folder.iterdir() if file.is_file() and _may_be_scan(file))
     names = {file.name for file in files}
+    folders = {path.name for path in folder.iterdir() if path.is_dir()}
     images = [file for file in files if not _is_header(file.name, names)]
+    images = _without_labels(images, folders)
     if images:
-        return _grouped(folder, _without_labels(images), task)
+        return _grouped(folder, images, task)
     if depth == _DEEPEST:
         return []
     deeper = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
@@ -165,15 +167,20 @@ def _may_hold(folder: Path, series: str | None) -> bool:
         return True
 
 
+def _may_be_scan(file: Path) -> bool:
+    return formats.suffix_of(file) is not None and not formats.is_dicom_segmentation(file)
+
+
 def _is_header(name: str, names: set[str]) -> bool:
     """Tell whether `name` is the header of another file, as in a pair of `.hdr` and `.img`."""
     stem = name.removesuffix(".gz").removesuffix(".hdr")
     return stem != name.removesuffix(".gz") and bool({stem + ".img", stem + ".img.gz"} & names)
 
 
-def _without_labels(images: list[Path]) -> list[Path]:
+def _without_labels(images: list[Path], folders: set[str]) -> list[Path]:
+    """Leave out the label maps of scans beside them: files, or folders of DICOM slices."""
     stems = [formats.stem(image) for image in images]
-    names = {image.name for image in images}
+    names = {image.name for image in images} | folders
     framed = {match["patient"] for stem in stems if (match := _FRAME.fullmatch(stem))}
 
     def is_left_out(stem: str) -> bool:

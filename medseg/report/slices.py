@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Float64, Shaped, UInt8
 
 from medseg.evaluation.worst_cases import ENDS, in_file, slice_of, upright
 from medseg.segmentation import Segmentation
@@ -25,7 +25,6 @@ PLANES: Final = ("sagittal", "coronal", "axial")
 """By the axis of RAS+ that goes through them."""
 
 _APART_MM: Final = 4.0
-_CORNERS: Final = 0.3  # voxels by which an outline may be simplified
 
 
 @dataclass(frozen=True)
@@ -211,10 +210,16 @@ def _outlines(
 
 def _path(mask: Shaped[np.ndarray, "rows columns"], step_mm: tuple[float, float]) -> str:
     """Return the borders of a mask as an SVG path; its voxels' corners begin at 0."""
-    from skimage.measure import approximate_polygon, find_contours
+    from skimage.measure import find_contours
 
     parts = []
     for contour in find_contours(np.pad(mask, 1).astype(float), 0.5):
-        corners = (approximate_polygon(contour, _CORNERS)[:-1] - 0.5)[:, ::-1] * step_mm
+        corners = (_corners(contour[:-1]) - 0.5)[:, ::-1] * step_mm
         parts.append("M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in corners.tolist()) + "Z")
     return "".join(parts)
+
+
+def _corners(points: Float64[np.ndarray, "points 2"]) -> Float64[np.ndarray, "corners 2"]:
+    """Return those of the points of a closed line at which it turns."""
+    before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
+    return points[before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]]

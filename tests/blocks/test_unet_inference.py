@@ -62,3 +62,16 @@ def test_another_network_comes_back_untouched():
     network = nn.Conv3d(1, 1, 1)
     assert hastened(network) is network
     assert network.weight.requires_grad
+
+
+def test_the_control_network_is_hastened_inside():
+    from medseg import networks
+
+    torch.manual_seed(0)
+    network = networks.build("res_enc_unet", in_channels=1, out_channels=2, size="tiny").eval()
+    image = torch.randn(1, 1, 9, 8, 7)
+    with torch.inference_mode():
+        expected = network(image)
+        faster = hastened(copy.deepcopy(network))
+        torch.testing.assert_close(faster(image), expected, atol=2e-5, rtol=1e-5)
+    assert any(isinstance(module, NormalizedConvolution) for module in faster.modules())

@@ -163,3 +163,11 @@ def test_a_data_set_that_contradicts_itself_is_not_taken_in_silence(tmp_path):
         assert "labels are written with the model's own values" in scan.remark
     one = next(path.parent for path in (tmp_path / "data").rglob("*-t1n.nii.gz"))
     assert [scan.remark for scan in find([one], tasks.read("brats"))] == [None]
+
+
+def test_results_beside_a_folder_of_slices_are_no_scans(here):
+    root = here("p1/a.dcm", "p1_seg.nii.gz", "p1_seg.dcm", "p1_seg.csv")
+    (root / "p1" / "a.dcm").write_bytes(bytes(128) + b"DICM")
+    classed = b"\x02\x00\x02\x00UI\x1c\x001.2.840.10008.5.1.4.1.1.66.4\x00"  # of a segmentation
+    (root / "p1_seg.dcm").write_bytes(bytes(128) + b"DICM" + classed)
+    assert [scan.case.images for scan in find([root], ONE)] == [(root / "p1",)]

@@ -1,13 +1,17 @@
 """A results folder of nnU-Net gives with medseg what it gives with nnU-Net's own predictor."""
 
+from dataclasses import replace
+
 import nibabel
 import numpy as np
 import pytest
 import torch
 
 from medseg.inference.interface import Predictor
+from medseg.inference.options import Options
 from tests import nnunet_results as results
 
+EXACT = Options(precision="float32")
 REGIONS = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "inner": [3]}
 SCHEMES = {
     "normalization_schemes": ["ZScoreNormalization", "CTNormalization"],
@@ -89,7 +93,7 @@ def test_a_model_of_nnunet_says_what_nnunet_says(tmp_path, name):
     folder = results.write(tmp_path, results.plans(**changes), results.description(**told))
     files = scans_of(tmp_path, spacing, shape, axes, len(channels), empty="zero" in name)
     expected = with_nnunet(folder, files, tmp_path / "out", folds=(0,))
-    predictor = Predictor(folder, device="cpu")
+    predictor = Predictor(folder, device="cpu", options=EXACT)
     names = predictor.task.channels
     found = predictor(dict(zip(names, files, strict=True)))
     assert agreement(found.label_map, expected) >= 0.999
@@ -101,7 +105,22 @@ def test_folds_are_averaged_as_nnunet_does(tmp_path):
     files = scans_of(tmp_path, (0.8, 0.9, 0.8), (30, 28, 33), "RAS", 1, empty=False)
     both = with_nnunet(folder, files, tmp_path / "both", folds=(0, 3))
     one = with_nnunet(folder, files, tmp_path / "one", folds=(3,))
-    assert agreement(Predictor(folder, device="cpu")(files[0]).label_map, both) >= 0.999
-    alone = Predictor(folder / "fold_3", device="cpu")(files[0]).label_map
+    assert (
+        agreement(Predictor(folder, device="cpu", options=EXACT)(files[0]).label_map, both) >= 0.999
+    )
+    alone = Predictor(folder / "fold_3", device="cpu", options=EXACT)(files[0]).label_map
     assert agreement(alone, one) >= 0.999
     assert (both == one).mean() < 0.999
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scans_are_mirrored_along_the_axes_of_the_checkpoint(tmp_path):
+    plans, description = results.plans(), results.description()
+    folder = results.write(tmp_path, plans, description, mirror_axes=(0, 2))
+    files = scans_of(tmp_path, (1.0, 1.0, 1.0), (24, 22, 18), "RAS", 1, empty=False)
+    expected = with_nnunet(folder, files, tmp_path / "out", folds=(0,), mirrored=True)
+    options = replace(EXACT, tta=True)
+    found = Predictor(folder, device="cpu", options=options)(files[0]).label_map
+    assert agreement(found, expected) >= 0.999
+    once = Predictor(folder, device="cpu", options=EXACT)(files[0]).label_map
+    assert (once != expected).any()

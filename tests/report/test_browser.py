@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.fake_results import NASTY, SHAPE, bodies
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SOFTWARE_GRAPHICS = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 COLOURS = {"rim": (0x40, 0xA0, 0x60), "mantle": (0x40, 0x60, 0xD0), "inner": (0xD0, 0x40, 0x40)}

@@ -19,7 +19,7 @@ from medseg import formats
 from medseg.errors import ImageError
 from medseg.formats import ANY, Choice
 from medseg.formats.dicom import archive, headers, segments, series, stack
-from medseg.formats.dicom.headers import Header, Slice
+from medseg.formats.dicom.headers import Slice
 from medseg.segment_names import Segment
 from medseg.volume import Grid, Volume
 
@@ -124,13 +124,15 @@ def _series(folder: Path, choice: Choice) -> Series:
 
 def _slices(folder: Path) -> list[Slice]:
     paths = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name[0] != "."]
-    read = [headers.read(path) for path in paths]
+    drawn = {path for path in paths if formats.is_dicom_segmentation(path)}
+    read = [headers.read(path) for path in paths if path not in drawn]
     found = [headers.placed_slice(header) for header in read if header.is_placed]
     if found:
         return found
-    many = [header for header in read if header.shape[2] > 1]
-    if many:
-        raise _many_frames(many[0], where=folder)
+    if drawn:
+        raise _no_scan(folder)
+    if any(header.shape[2] > 1 for header in read):
+        raise _many_frames(folder)
     raise ImageError(
         "holds no DICOM slices with a position in the patient",
         where=folder,
@@ -140,9 +142,11 @@ def _slices(folder: Path) -> list[Slice]:
 
 def _single_file(path: Path) -> ImageError:
     """Return the error that says why a single file is not enough."""
+    if formats.is_dicom_segmentation(path):
+        return _no_scan(path)
     header = headers.read(path)
     if header.shape[2] > 1:
-        return _many_frames(header, where=path)
+        return _many_frames(path)
     if not any(header.shape):
         return ImageError(
             "is a DICOM file without an image that medseg can read",
@@ -156,13 +160,15 @@ def _single_file(path: Path) -> ImageError:
     )
 
 
-def _many_frames(header: Header, *, where: Path) -> ImageError:
-    if header.fields.get("modality") == "SEG":
-        return ImageError(
-            "holds a DICOM segmentation, and no scan",
-            where=where,
-            remedy="Give the series it was drawn on; 'medseg import' reads the segmentation",
-        )
+def _no_scan(where: Path) -> ImageError:
+    return ImageError(
+        "holds a DICOM segmentation, and no scan",
+        where=where,
+        remedy="Give the series it was drawn on; 'medseg import' reads the segmentation",
+    )
+
+
+def _many_frames(where: Path) -> ImageError:
     return ImageError(
         "holds a DICOM file with many frames, which medseg does not read",
         where=where,

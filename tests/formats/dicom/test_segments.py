@@ -67,6 +67,22 @@ def test_a_segmentation_is_no_series_and_no_series_a_segmentation(
     assert not formats.holds_dicom(path.parent)
 
 
+@pytest.mark.parametrize("frames", ["binary", "labelmap"])
+def test_a_segmentation_among_the_slices_is_passed_over(written, series, phantom_task, frames):
+    before = formats.read(series)
+    path = written(phantom_task, frames=frames)[1]
+    path.rename(series / "a_segmentation.dcm")
+    assert np.array_equal(formats.read(series).voxels, before.voxels)
+    with pytest.raises(ImageError, match="holds a DICOM segmentation, and no scan"):
+        formats.read(series / "a_segmentation.dcm")
+
+
+def test_a_folder_of_segmentations_is_no_scan(written, hippocampus_task):
+    folder = written(hippocampus_task)[1].parent
+    with pytest.raises(ImageError, match="holds a DICOM segmentation, and no scan"):
+        dicom.read(folder)
+
+
 def fractional(path, series, fractions):
     slices = [pydicom.dcmread(file) for file in sorted(series.glob("*.dcm"))]
     for part in slices:
