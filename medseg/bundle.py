@@ -139,7 +139,7 @@ class Bundle:
         """Orient, normalise and resample a scan as in training."""
         from medseg.data import preprocessing
 
-        return preprocessing.prepare(volume, self.task, self.plan)
+        return preprocessing.prepare_on_demand(volume, self.task, self.plan)
 
 
 def write(
