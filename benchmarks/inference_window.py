@@ -25,7 +25,7 @@ FEATURES = 48
 WINDOW = (96, 96, 96)
 SPACING_MM = 0.18
 REPEATS = 5
-STEPS = 60
+STEPS = 30
 TRAINING_WINDOW = (32, 32, 32)
 LEAST_PART = 0.05
 """Part of the voxels that at least three labels must have, or the comparison says little."""
@@ -51,7 +51,7 @@ def drawn(
 
 
 def trained() -> nn.Module:
-    """Train our network for a minute or so, on small windows at several magnifications."""
+    """Train our network for less than a minute, on small windows at several magnifications."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     network = networks.build(

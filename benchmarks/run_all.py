@@ -7,9 +7,12 @@ from pathlib import Path
 from harness import NOT_RUN
 
 HERE = Path(__file__).parent
-PARTS = {"exponentials.py", "harness.py", "report.py", "run_all.py"}
-HOURS = {"hippocampus.py"}
-"""Takes hours and needs data: run by hand."""
+PARTS = {"exponentials.py", "harness.py", "report.py", "run_all.py"} | {
+    f"inference_{part}.py"
+    for part in ("window", "engine", "files")  # inference.py runs them
+}
+HOURS = {"hippocampus.py", "speed_options.py"}
+"""Takes hours, or a run that took hours: run by hand."""
 
 
 def main() -> None:

@@ -4,8 +4,9 @@
 |---|---|
 | `task.yaml` | the task |
 | `plan.yaml` | the recipe with nothing left open |
-| `weights.safetensors` | the network's weights, in float32 |
+| `weights.safetensors` | the network's weights, in float32, or in bfloat16 to be small |
 | `experience.yaml` | what the training cases were like; absent in older bundles |
+| `MODEL_CARD.md` | data, licence, scores and limits; only in models that are handed on |
 | `manifest.json` | the format's version, medseg's version, and the SHA-256 of the other files |
 """
 
@@ -36,7 +37,8 @@ FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 _TASK, _PLAN, _WEIGHTS = "task.yaml", "plan.yaml", "weights.safetensors"
 _EXPERIENCE = "experience.yaml"
-FILES: Final = (_TASK, _PLAN, _WEIGHTS, _EXPERIENCE)
+CARD: Final = "MODEL_CARD.md"
+FILES: Final = (_TASK, _PLAN, _WEIGHTS, _EXPERIENCE, CARD)
 """What a bundle may hold beside its manifest."""
 
 
@@ -62,6 +64,25 @@ class Bundle:
         return self.folder / _WEIGHTS
 
     @property
+    def card(self) -> str | None:
+        """What its makers say of it: data, licence, scores and limits; None if nothing."""
+        path = self.folder / CARD
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+
+    def read_weights(self) -> "dict[str, Tensor]":
+        """Read the weights as float32, whatever they are stored in.
+
+        Raises:
+            OSError: They cannot be read.
+            SafetensorError: They are damaged.
+        """
+        import torch
+        from safetensors.torch import load_file
+
+        stored = load_file(self.weights)
+        return {n: w.float() if w.dtype == torch.bfloat16 else w for n, w in stored.items()}
+
+    @property
     def hash(self) -> str:
         """SHA-256 of the task, the plan and the weights together: two equal models share it."""
         hashes = _hashes(self.folder)
@@ -81,7 +102,6 @@ class Bundle:
                 damaged or belong to another network.
         """
         from safetensors import SafetensorError
-        from safetensors.torch import load_file
 
         from medseg import networks
         from medseg.blocks.unet_inference import hastened
@@ -106,7 +126,7 @@ class Bundle:
                 remedy="Use the version of medseg that trained it",
             ) from error
         try:
-            network.load_state_dict(load_file(self.weights), strict=True)
+            network.load_state_dict(self.read_weights(), strict=True)
         except (RuntimeError, OSError, SafetensorError) as error:
             raise ModelError(
                 f"does not fit {self.plan.network.name}: {' '.join(str(error).split()):.200}",
@@ -119,7 +139,7 @@ class Bundle:
         """Orient, normalise and resample a scan as in training."""
         from medseg.data import preprocessing
 
-        return preprocessing.prepare(volume, self.task, self.plan)
+        return preprocessing.prepare_on_demand(volume, self.task, self.plan)
 
 
 def write(
@@ -129,26 +149,32 @@ def write(
     weights: "dict[str, Tensor]",
     *,
     experience: Experience | None = None,
+    card: str | None = None,
+    half: bool = False,
 ) -> Bundle:
     """Write a bundle whole, then put it in the place of an older one.
+
+    Args:
+        folder: Where to.
+        task: What it segments.
+        plan: How images are prepared and the network is applied.
+        weights: Of the network.
+        experience: What the training cases were like, if that is known.
+        card: Markdown for the people it is handed on to.
+        half: Store the weights as bfloat16: half as large, and rounded to 8 bits of precision.
 
     Raises:
         OutputError: The disk is full, or the place is not writable.
     """
-    import torch
-    from safetensors.torch import save
-
-    copies = {  # safetensors refuses weights that share memory, as tied ones do
-        name: value.cpu().clone(memory_format=torch.contiguous_format)
-        for name, value in weights.items()
-    }
     contents = {
         _TASK: tasks.text(task).encode(),
         _PLAN: recipes.plan_text(plan).encode(),
-        _WEIGHTS: save(copies),
+        _WEIGHTS: _saved(weights, half=half),
     }
     if experience is not None:
         contents[_EXPERIENCE] = experiences.text(experience).encode()
+    if card is not None:
+        contents[CARD] = card.encode()
     fresh = folder.with_name(f".partial-{folder.name}")
     with files.explained(folder):
         shutil.rmtree(fresh, ignore_errors=True)
@@ -163,6 +189,41 @@ def write(
         files.write_text(fresh / MANIFEST, json.dumps(manifest, indent=2) + "\n")
         _swap(fresh, folder)
     return Bundle(folder, task, plan, experience)
+
+
+def rounded(bundle: Bundle, folder: Path, *, card: str | None = None) -> Bundle:
+    """Write `bundle` once more, into `folder`, with weights in bfloat16.
+
+    Args:
+        bundle: Stays as it is.
+        folder: Where to.
+        card: Instead of the one it has.
+
+    Raises:
+        OutputError: The disk is full, or the place is not writable.
+    """
+    return write(
+        folder,
+        bundle.task,
+        bundle.plan,
+        bundle.read_weights(),
+        experience=bundle.experience,
+        card=card or bundle.card,
+        half=True,
+    )
+
+
+def _saved(weights: "dict[str, Tensor]", *, half: bool) -> bytes:
+    import torch
+    from safetensors.torch import save
+
+    copies = {  # safetensors refuses weights that share memory, as tied ones do
+        name: value.cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in weights.items()
+    }
+    if half:
+        copies = {n: w.bfloat16() if w.is_floating_point() else w for n, w in copies.items()}
+    return save(copies)
 
 
 def _swap(fresh: Path, folder: Path) -> None:
@@ -188,7 +249,7 @@ def read(place: Path) -> Bundle:
     """
     folder = place / "bundle" if (place / "bundle" / MANIFEST).is_file() else place
     hashes = _hashes(folder)
-    known = hashes.keys() & {_EXPERIENCE}
+    known = hashes.keys() & {_EXPERIENCE, CARD}
     for name in (_TASK, _PLAN, _WEIGHTS, *known):
         path = folder / name
         if not path.is_file() or files.sha256(path) != hashes.get(name):
@@ -204,7 +265,7 @@ def read(place: Path) -> Bundle:
             folder,
             task=tasks.parse(task_text, where=folder / _TASK),
             plan=recipes.read_plan(plan_text, where=folder / _PLAN),
-            experience=_experience(folder / _EXPERIENCE) if known else None,
+            experience=_experience(folder / _EXPERIENCE) if _EXPERIENCE in known else None,
         )
     except UsageError as error:  # unaltered, so that its maker wrote what this medseg cannot read
         raise ModelError(

@@ -2,7 +2,8 @@
 
 One small file per model in the user's data folder says where its bundle lies. Models that were
 moved or deleted are passed over, and so are entries that are damaged. Installed bundles lie in
-that folder themselves and can be named by their short name.
+that folder themselves and can be named by their short name. Those that come with medseg are on the
+list too; one of them is taken only where the user has no model of their own.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from typing import Any
 
 import platformdirs
 
-from medseg import bundle_archive, files, nnunet_bundle
+from medseg import bundle_archive, files, nnunet_bundle, resources
 from medseg.bundle import MANIFEST, Bundle
 from medseg.bundle import read as read_bundle
 from medseg.data import channel_names
@@ -31,11 +32,25 @@ class Listed:
         name: Short and its own, of task, network and hash.
         bundle: The model.
         installed: Whether its files belong to the list; else they are a training run's.
+        shipped: Whether it came with medseg, and is nobody's to remove.
     """
 
     name: str
     bundle: Bundle
     installed: bool
+    shipped: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it may be called: a shipped one by its folder's short name too."""
+        return (self.name, self.bundle.folder.name) if self.shipped else (self.name,)
+
+    @property
+    def kind(self) -> str:
+        """How it came onto the list, in a word."""
+        if self.shipped:
+            return "shipped"
+        return "installed" if self.installed else "trained"
 
 
 def folder() -> Path:
@@ -77,10 +92,11 @@ def remove(name: str) -> Listed:
     """Take the model called `name` off the list; the files of an installed one are deleted.
 
     Raises:
-        ModelError: No model on the list is called so.
+        ModelError: No model on the list is called so, or it came with medseg.
     """
     for model in models():
         if model.name == name:
+            _require_removable(model)
             _entry(model.bundle.folder).unlink(missing_ok=True)
             if model.installed:
                 shutil.rmtree(model.bundle.folder, ignore_errors=True)
@@ -101,15 +117,35 @@ def models() -> list[Listed]:
             continue
         installed = place.is_relative_to(_installed().resolve())
         found.append(Listed(name_of(bundle), bundle, installed))
+    listed = {model.name for model in found}
+    found += [model for model in shipped() if model.name not in listed]
     return sorted(found, key=lambda model: model.name)
+
+
+def shipped_folder() -> Path:
+    """Return where the models lie that come with medseg."""
+    return resources.folder("models")
+
+
+def shipped() -> list[Listed]:
+    """Return the models that come with medseg, sorted by name."""
+    manifests = sorted(shipped_folder().glob(f"*/{MANIFEST}"))
+    found = [read_bundle(manifest.parent) for manifest in manifests]
+    listed = [Listed(name_of(bundle), bundle, installed=False, shipped=True) for bundle in found]
+    return sorted(listed, key=lambda model: model.name)
+
+
+def is_shipped(model: Model) -> bool:
+    """Say whether `model` is one that comes with medseg."""
+    return isinstance(model, Bundle) and model.folder.parent == shipped_folder()
 
 
 def document(listed: list[Listed]) -> list[dict[str, Any]]:
     """Return models ready for JSON, for programs that call medseg.
 
     Each has `name`, `title` of its task, `task`, `network`, `folder`, `hash`, `installed`,
-    `channels` (`name`, `modality`, and the usual `spellings` of the name) and `labels` (`name`,
-    `title`, `value`, `colour`).
+    `shipped`, `channels` (`name`, `modality`, and the usual `spellings` of the name) and `labels`
+    (`name`, `title`, `value`, `colour`).
     """
     return [_described(model) for model in listed]
 
@@ -127,6 +163,8 @@ def places() -> list[Path]:
 
 def choose(model: Path | None) -> Model:
     """Read the model `model`, a path or the name of one on the list, or the only one there.
+
+    Without a model of the user's own that is the one that comes with medseg.
 
     Raises:
         ModelError: There is none, or there are several to choose from, or it is damaged.
@@ -150,9 +188,9 @@ def choose_bundle(model: Path | None) -> Bundle:
             remedy=f"Segment with it: medseg predict SCAN --model {model}",
         )
     if model is not None:
-        named = [] if model.exists() else [one for one in models() if one.name == str(model)]
+        named = [] if model.exists() else [one for one in models() if str(model) in one.names]
         return named[0].bundle if named else read_bundle(_unpacked(model))
-    known = places()
+    known = places() or [one.bundle.folder for one in shipped()]
     if not known:
         raise ModelError(
             "no model was trained or installed on this machine",
@@ -167,6 +205,14 @@ def choose_bundle(model: Path | None) -> Bundle:
     return read_bundle(known[0])
 
 
+def _require_removable(model: Listed) -> None:
+    if model.shipped:
+        raise ModelError(
+            f"the model {model.name} came with medseg and goes with it",
+            remedy="Leave it: a model of your own comes before it",
+        )
+
+
 def _described(model: Listed) -> dict[str, Any]:
     bundle, task = model.bundle, model.bundle.task
     return {
@@ -177,6 +223,7 @@ def _described(model: Listed) -> dict[str, Any]:
         "folder": str(bundle.folder),
         "hash": bundle.hash,
         "installed": model.installed,
+        "shipped": model.shipped,
         "channels": [
             {"name": name, "modality": modality, "spellings": channel_names.spellings(name)}
             for name, modality in task.channels.items()

@@ -1,4 +1,4 @@
-"""The files that come with the package: task and recipe YAML, data cards."""
+"""The files that come with the package: task and recipe YAML, data cards, models."""
 
 from pathlib import Path
 

@@ -68,8 +68,11 @@ def small_settings() -> tuple[str, ...]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A list of models of its own, so that the user's is never touched."""
+    """A list of models of its own, so that the user's is never touched, and no shipped models."""
+    from medseg import model_list
+
     folder = tmp_path / "home"
+    monkeypatch.setattr(model_list, "shipped_folder", lambda: tmp_path / "shipped")
     monkeypatch.setenv("MEDSEG_HOME", str(folder))
     monkeypatch.delenv("MEDSEG_DATA", raising=False)
     return folder

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from medseg import bundle as bundles
@@ -68,6 +69,32 @@ def test_what_is_written_is_read_back(written, weights):
 
 def test_a_run_folder_is_as_good_as_the_bundle_in_it(written):
     assert bundles.read(written.folder.parent) == written
+
+
+def test_a_rounded_bundle_is_half_as_large_and_off_by_a_rounding(written, weights, tmp_path):
+    small = bundles.rounded(written, tmp_path / "small", card="# A card\n")
+    assert bundles.read(small.folder) == small
+    assert small.card == "# A card\n"
+    assert written.card is None
+    assert load_file(small.weights)["layer.weight"].dtype == torch.bfloat16
+    for name, value in small.build_network().state_dict().items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, weights[name].bfloat16().float())
+        assert not torch.equal(value, weights[name])
+    assert bundles.read(written.folder) == written
+
+
+def test_whole_numbers_are_not_rounded(written, tmp_path):
+    counts = {"count": torch.tensor(257), "weight": torch.tensor(257.0)}
+    found = bundles.write(tmp_path / "b", written.task, written.plan, counts, half=True)
+    assert found.read_weights() == {"count": torch.tensor(257), "weight": torch.tensor(256.0)}
+
+
+def test_a_card_that_was_altered_is_noticed(written, tmp_path):
+    small = bundles.rounded(written, tmp_path / "small", card="Dice 0.86")
+    (small.folder / bundles.CARD).write_text("Dice 0.99")
+    with pytest.raises(ModelError, match="altered"):
+        bundles.read(small.folder)
 
 
 def test_a_bundle_can_be_moved(written, tmp_path):

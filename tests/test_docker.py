@@ -83,7 +83,7 @@ def test_the_wheel_builds_from_what_is_copied_alone_and_is_whole(tmp_path):
     code = {path.relative_to(ROOT).as_posix() for path in (ROOT / "medseg").rglob("*.py")}
     shipped = {
         f"medseg/{path.relative_to(ROOT).as_posix()}"
-        for name in ("configs", "data_cards")
+        for name in ("configs", "data_cards", "models")
         for path in (ROOT / name).rglob("*")
         if path.is_file()
     }

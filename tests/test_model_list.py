@@ -16,6 +16,7 @@ def home(tmp_path, monkeypatch):
     """An empty list of models."""
     place = tmp_path / "home of Zoë"
     monkeypatch.setenv("MEDSEG_HOME", str(place))
+    monkeypatch.setattr(model_list, "shipped_folder", lambda: tmp_path / "shipped")
     return place
 
 
@@ -145,3 +146,50 @@ def test_a_program_learns_what_a_model_needs_and_finds(train):
         "value": 2,
         "colour": "#3080c0",
     }
+
+
+@pytest.fixture
+def ship(tmp_path, hippocampus_task, make_plan):
+    """Puts a model among those that come with medseg."""
+
+    def done(name):
+        folder = tmp_path / "shipped" / name
+        folder.parent.mkdir(exist_ok=True)
+        weights = {"weight": torch.full((1,), float(len(name)))}
+        return bundles.write(folder, hippocampus_task, make_plan(), weights, card="# Limits\n")
+
+    return done
+
+
+def test_a_shipped_model_is_taken_only_by_a_user_without_one(ship, train):
+    shipped = ship("hippocampus")
+    assert model_list.choose(None) == shipped
+    assert model_list.is_shipped(shipped)
+    own = train("run")
+    assert model_list.choose(None) == own
+    assert not model_list.is_shipped(own)
+
+
+def test_a_shipped_model_is_listed_named_shortly_and_stays(ship):
+    shipped = ship("hippocampus")
+    (listed,) = model_list.models()
+    assert (listed.kind, listed.bundle) == ("shipped", shipped)
+    assert model_list.document([listed])[0]["shipped"] is True
+    assert model_list.choose(Path("hippocampus")) == model_list.choose(Path(listed.name)) == shipped
+    with pytest.raises(ModelError, match="came with medseg"):
+        model_list.remove(listed.name)
+    assert model_list.choose(None) == shipped
+
+
+def test_of_several_shipped_models_one_must_be_named(ship):
+    ship("a"), ship("bb")
+    with pytest.raises(ModelError, match="there are 2 models"):
+        model_list.choose(None)
+
+
+def test_every_model_that_comes_with_medseg_is_sound_small_and_has_a_card(monkeypatch):
+    monkeypatch.undo()
+    for model in model_list.shipped():
+        assert model.bundle.weights.stat().st_size < 10_000_000
+        assert "CC-BY-SA-4.0" in (model.bundle.card or "")
+        assert model.bundle.build_network()

@@ -8,7 +8,9 @@ import typer
 
 from medseg.cli.console import err, out
 
-app = typer.Typer(help="List, install, export, verify and remove models.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, show, install, export, verify and remove models.", no_args_is_help=True
+)
 
 
 @app.command("list")
@@ -17,7 +19,7 @@ def list_(
         bool, typer.Option("--json", help="For programs: channels, labels and folders, as JSON.")
     ] = False,
 ) -> None:
-    """List the models that were trained or installed on this machine."""
+    """List the models that were trained or installed on this machine, or came with medseg."""
     from medseg import model_list
 
     found = model_list.models()
@@ -27,8 +29,24 @@ def list_(
     if not found:
         err.print("No model was trained or installed on this machine.")
     for model in found:
-        kind = "installed" if model.installed else "trained"
-        out.print(f"{model.name}  {kind}  {model.bundle.task.title}  {model.bundle.folder}")
+        out.print(f"{model.name}  {model.kind}  {model.bundle.task.title}  {model.bundle.folder}")
+
+
+@app.command()
+def show(
+    model: Annotated[Path, typer.Argument(help="Run folder, bundle, or name of a model.")],
+) -> None:
+    """Show what a model is: its card, else its task, network and channels."""
+    from medseg import model_list
+
+    bundle = model_list.choose_bundle(model)
+    task, network = bundle.task, bundle.plan.network.name
+    channels = ", ".join(task.channels)
+    out.print(f"{model_list.name_of(bundle)}  {task.title}; {network}; channels: {channels}")
+    if bundle.card is None:
+        err.print("It has no model card: ask who made it for data, licence, scores and limits.")
+    else:
+        out.print(bundle.card, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -45,14 +63,22 @@ def install(file: Annotated[Path, typer.Argument(help="A bundle as a zip file.")
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder, bundle, or name of a model.")],
     file: Annotated[Path, typer.Argument(help="The zip file to write.")],
+    half: Annotated[
+        bool, typer.Option("--half", help="Weights in bfloat16: half as large, rounded.")
+    ] = False,
 ) -> None:
     """Write a model into one file, with the SHA-256 of every entry."""
-    from medseg import bundle_archive, model_list
+    import tempfile
+
+    from medseg import bundle, bundle_archive, model_list
     from medseg.errors import UsageError
 
     if file.suffix.lower() != bundle_archive.SUFFIX:
         raise UsageError(f"{file} does not end in .zip", remedy="Name a file that ends in .zip")
-    bundle_archive.export(model_list.choose_bundle(run), file)
+    model = model_list.choose_bundle(run)
+    with tempfile.TemporaryDirectory() as place:
+        chosen = bundle.rounded(model, Path(place) / "bundle") if half else model
+        bundle_archive.export(chosen, file)
     bundle_archive.verify(file)
     out.print(str(file))
 

@@ -1,5 +1,6 @@
 """`medseg predict`: a segmentation of each scan, on the scan's own grid."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,7 +9,7 @@ import typer
 from medseg.cli import result_files
 from medseg.cli.channel_options import parsed
 from medseg.cli.cohort_progress import listening
-from medseg.cli.console import err
+from medseg.cli.console import err, show
 from medseg.errors import CasesFailedError, UsageError
 
 if TYPE_CHECKING:
@@ -89,6 +90,17 @@ def predict(
     json_progress: Annotated[
         bool, typer.Option("--json-progress", help="Print a JSON line per step.")
     ] = False,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(help="Most memory to take, as 8G; tiles are made to fit. Else what is free."),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="Address of a Ray cluster, or local: several cases at once."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say how much memory each scan needs, and end.")
+    ] = False,
 ) -> None:
     """Segment scans with a trained network.
 
@@ -96,7 +108,8 @@ def predict(
     A second run goes on where the first one stopped.
     """
     from medseg import export
-    from medseg.inference import cohort_run
+    from medseg.cli.memory_table import memory_table
+    from medseg.inference import cluster, cohort_run, memory_plan
     from medseg.inference.device import choose
     from medseg.inference.options import Options
     from medseg.inference.predict import load
@@ -104,15 +117,14 @@ def predict(
 
     _require_one_source(scans, channel, held_out, output)
     choice, channels = _choice(series, volume), parsed(channel or [])
-    options = Options(precision, tta, overlap, quick)
     bundle, *others = _models(model, held_out)
     exporters = export.chosen(file_format, output, usual="nii.gz")
     found = _scans(scans, channels, held_out, bundle.task, series)
     jobs, leading = result_files.plan(found, output, exporters)
     write = result_files.writer(jobs, leading, exporters, choice)
-    into_folder = output is not None and jobs[0].output.parent == output
-    path = output / NAME if output is not None and into_folder else None
-    report = Report(path, described(bundle))
+    folder = output if output and jobs[0].output.parent == output else None
+    report = Report(folder and folder / NAME, described(bundle))
+    options = Options(precision, tta, overlap, quick)
     predictor = load(bundle, choose(device), options, others=tuple(others))
     for one in predictor.models:
         err.print(f"Model: {one.folder} (task {one.task.name}, {one.plan.network.name})")
@@ -120,16 +132,27 @@ def predict(
         err.print(f"Task {bundle.task.name} allows no mirroring: --tta changes nothing")
     if strict and bundle.experience is None:
         err.print("The model does not know what it was trained on: --strict compares nothing")
-    settings = cohort_run.Settings(choice, strict, uncertainty, overwrite)
+    limit = memory_plan.parsed_bytes(max_memory) if max_memory else None
+    settings = cohort_run.Settings(choice, strict, uncertainty, overwrite, limit)
+    if plan:
+        return show(memory_table(jobs, predictor, settings))
+    run = cohort_run.run if ray is None else partial(cluster.run, address=ray, device=device)
     with listening(as_json=json_progress) as listener:
-        outcome = cohort_run.run(jobs, predictor, settings, report, listener, write=write)
-    _raise_failures(outcome)
+        return _raise_failures(run(jobs, predictor, settings, report, listener, write=write))
 
 
 def _models(named: list[Path] | None, held_out: Path | None) -> "list[Model]":
     from medseg import model_list
 
-    return [model_list.choose(one) for one in named] if named else [model_list.choose(held_out)]
+    if named:
+        return [model_list.choose(one) for one in named]
+    chosen = model_list.choose(held_out)
+    if model_list.is_shipped(chosen):
+        err.print(
+            f"You have no model of your own: uses {chosen.folder.name}, which comes with medseg;"
+            f" its limits: medseg models show {chosen.folder.name}"
+        )
+    return [chosen]
 
 
 def _raise_failures(outcome: "Outcome") -> None:

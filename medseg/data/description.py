@@ -96,10 +96,9 @@ def describe_labels(volume: Volume, label_map: LabelMap, task: Task) -> dict[str
             found[name] = LabelDescription(0.0, 0, (), {})
             continue
         mask = labels[box] == label.value
-        inside = (channel[box][mask] for channel in upright.voxels)
         means = (
-            float(_scaled(values, scale).mean())
-            for values, scale in zip(inside, scales, strict=True)
+            _mean(channel[box], mask, scale)
+            for channel, scale in zip(upright.voxels, scales, strict=True)
         )
         found[name] = LabelDescription(
             volume_ml=float(mask.sum()) * voxel_ml,
@@ -187,6 +186,14 @@ def _scale(values: Shaped[np.ndarray, " voxels"], modality: str) -> Window:
 def _scaled(values: Shaped[np.ndarray, " inside"], scale: Window) -> Float64[np.ndarray, " inside"]:
     clipped = np.clip(values.astype(np.float64), scale.lower, scale.upper)
     return (clipped - scale.mean) / scale.deviation
+
+
+def _mean(channel: Shaped[np.ndarray, "i j k"], mask: Mask, scale: Window) -> float:
+    """Return the mean inside a mask, summed plane by plane: indices of a whole scan are large."""
+    axis = int(np.argmax(np.abs(channel.strides)))
+    planes = zip(np.moveaxis(channel, axis, 0), np.moveaxis(mask, axis, 0), strict=True)
+    total = sum(float(_scaled(plane[inside], scale).sum()) for plane, inside in planes)
+    return total / int(mask.sum())
 
 
 def _correlation(one: Shaped[np.ndarray, " voxels"], other: Shaped[np.ndarray, " voxels"]) -> float:

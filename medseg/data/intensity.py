@@ -11,7 +11,7 @@ the clipping of MR is ours.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
@@ -22,7 +22,7 @@ from medseg.shapes import Image, Voxels
 from medseg.task import Task
 
 CLIPPED_PERCENTILES: Final = (0.5, 99.5)
-PIECE_VOXELS: Final = 1 << 22
+PIECE_VOXELS: Final = 1 << 20
 """How many are held in float64 at a time."""
 _SMALLEST_DEVIATION: Final = 1e-8
 """Below this, in HU or as a part of the mean, values count as alike: one cannot divide by it."""
@@ -41,15 +41,24 @@ def normalise(voxels: Voxels, task: Task, windows: dict[str, Window]) -> Image:
 
 def normalised_pieces(voxels: Voxels, task: Task, windows: dict[str, Window]) -> Iterator[Image]:
     """Yield what `normalise` returns in pieces that follow one another along i."""
+    bring = normaliser(voxels, task, windows)
+    rows = max(1, PIECE_VOXELS // max(1, voxels[:, :1].size))
+    for start in range(0, voxels.shape[1], rows):
+        yield bring(voxels[:, start : start + rows])
+
+
+def normaliser(voxels: Voxels, task: Task, windows: dict[str, Window]) -> Callable[[Voxels], Image]:
+    """Return what brings any part of a scan to the scale that `normalise` brings the whole to."""
     scales = [
         windows[name] if name in windows else own_window(channel)
         for name, channel in zip(task.channels, voxels, strict=True)
     ]
-    bring = [_by_window if name in windows else _by_itself for name in task.channels]
-    rows = max(1, PIECE_VOXELS // max(1, voxels[:, :1].size))
-    for start in range(0, voxels.shape[1], rows):
-        part = voxels[:, start : start + rows]
-        yield np.stack([act(*given) for act, *given in zip(bring, part, scales, strict=True)])
+    acts = [_by_window if name in windows else _by_itself for name in task.channels]
+
+    def bring(part: Voxels) -> Image:
+        return np.stack([act(*given) for act, *given in zip(acts, part, scales, strict=True)])
+
+    return bring
 
 
 def own_window(values: Shaped[np.ndarray, "..."]) -> Window:

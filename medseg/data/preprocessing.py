@@ -4,21 +4,28 @@ Training and inference share these functions, so that they cannot drift apart. T
 undoes the way in exactly: axes in their order and direction, and the number of voxels.
 """
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float32, Shaped
+from torch import Tensor
 
 from medseg.data import resampling
-from medseg.data.intensity import normalised_pieces
+from medseg.data.intensity import normalised_pieces, normaliser
 from medseg.recipe import Plan
 from medseg.regions import decode_logits, entropy
 from medseg.segmentation import Segmentation, label_map_dtype
-from medseg.shapes import Image, LabelMap, Scores, Shape
+from medseg.shapes import Image, LabelMap, Scores, Shape, Voxels
 from medseg.task import Task
 from medseg.volume import AxisOrder, Grid, Volume, order_to_ras, reorder, resampled_grid
 from medseg.volume import to_ras as volume_to_ras
+
+LARGE: Final = 1 << 26
+"""Voxels, of all channels together; fewer are prepared at once, which takes less time."""
 
 Logits = Float[np.ndarray, "outputs _ _ _"]
 """A piece of a network's logits, float32 or float16."""
@@ -28,11 +35,43 @@ Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, eq=False)
+class ImageOnDemand:
+    """An image of which the parts that are asked for are made ready, from the voxels of its scan.
+
+    It saves a copy of a large scan in float32. What overlaps is made ready more than once, which
+    is little beside what a network does with it.
+
+    Attributes:
+        voxels: Of the scan, with the axes of the image.
+        normalise: Brings a part of them to its scale.
+    """
+
+    voxels: Voxels
+    normalise: Callable[[Voxels], Image]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Channels, and voxels along each axis."""
+        channels, i, j, k = self.voxels.shape
+        return (channels, i, j, k)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parts are."""
+        return torch.device("cpu")
+
+    def __getitem__(self, place: tuple[slice, ...]) -> Float32[Tensor, "channels a b c"]:
+        """Return a part, given by a slice of channels and one of each axis."""
+        return torch.from_numpy(self.normalise(self.voxels[place]))
+
+
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """A scan as a network sees it.
 
     Attributes:
-        image: Normalised channels, axes nearest to RAS+, voxels of the plan's size.
+        image: Normalised channels, axes nearest to RAS+, voxels of the plan's size; on demand if
+            it was prepared so and is large.
         original: The grid of the scan.
         order: How its axes became those of the image: RAS+, unless a model has them otherwise.
         ras_shape: Its shape after that, before resampling.
@@ -40,12 +79,18 @@ class Prepared:
         nearest_axis: Along which (0, 1 or 2) the way back takes the nearest plane.
     """
 
-    image: Image
+    image: Image | ImageOnDemand
     original: Grid
     order: AxisOrder
     ras_shape: Shape
     box: Box | None = None
     nearest_axis: int | None = None
+
+    @property
+    def whole(self) -> Image:
+        """The image, all of it made ready."""
+        image = self.image
+        return image if isinstance(image, np.ndarray) else image[(slice(None),) * 4].numpy()
 
 
 def prepare(volume: Volume, task: Task, plan: Plan) -> Prepared:
@@ -60,6 +105,21 @@ def prepare(volume: Volume, task: Task, plan: Plan) -> Prepared:
         order=order_to_ras(volume.affine),
         ras_shape=upright.grid.shape,
     )
+
+
+def prepare_on_demand(volume: Volume, task: Task, plan: Plan) -> Prepared:
+    """Do as `prepare` does, but leave a large image that need not be resampled where it is."""
+    upright = volume_to_ras(volume)
+    if not is_on_demand(upright.grid, len(upright.voxels), plan):
+        return prepare(volume, task, plan)
+    image = ImageOnDemand(upright.voxels, normaliser(upright.voxels, task, plan.windows))
+    return Prepared(image, volume.grid, order_to_ras(volume.affine), upright.grid.shape)
+
+
+def is_on_demand(upright: Grid, channels: int, plan: Plan) -> bool:
+    """Tell whether an image on an upright grid is large and need not be resampled."""
+    large = math.prod(upright.shape) * channels >= LARGE
+    return large and resampled_grid(upright, plan.spacing_mm).shape == upright.shape
 
 
 def prepare_labels(

@@ -138,7 +138,7 @@ def build(
             entry.forget()
             volume = read_image(case, task)
             labels = prepare_labels(read_labels(case, task, volume.grid), volume.grid, task, plan)
-            put(folder, case.name, prepare(volume, task, plan).image, labels)
+            put(folder, case.name, prepare(volume, task, plan).whole, labels)
             files.write_text(note, json.dumps({"made_of": made_of}) + "\n")
         on_case(case.name)
         stored.append(entry)

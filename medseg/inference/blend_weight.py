@@ -21,16 +21,16 @@ GAUSSIAN_SIGMA: Final = 0.125
 """Standard deviation, as a part of the patch's length."""
 
 SMALLEST: Final = {"gaussian": 1e-3, "nnunet": 6e-9}
-"""Weight at the corners, relative to the middle; it keeps the division exact there."""
+"""Weight at the corners, where it is 1 in the middle; it keeps the division exact there."""
 
 
 @functools.lru_cache(maxsize=8)
 def weight(patch: Shape, blend: Blend = "gaussian") -> Float32[Tensor, "i j k"]:
-    """Return the weight of every voxel of a patch: 1 where it is largest."""
+    """Return the weight of every voxel of a patch, 1 at a middle that is a voxel."""
     axes = []
     for size in patch:
         middle = size // 2 if blend == "nnunet" else (size - 1) / 2
         distance = torch.arange(size, dtype=torch.float64) - middle
         axes.append(torch.exp(-0.5 * (distance / (GAUSSIAN_SIGMA * size)) ** 2))
     product = torch.einsum("i,j,k->ijk", *axes)
-    return product.div(product.max()).clamp(min=SMALLEST[blend]).float()
+    return product.clamp(min=SMALLEST[blend]).float()

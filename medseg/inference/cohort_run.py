@@ -15,9 +15,10 @@ from medseg.data.description import describe_labels, describe_scan
 from medseg.data.preprocessing import Measured
 from medseg.errors import ImageError
 from medseg.formats import ANY, Choice, nifti, stem
-from medseg.inference import pipeline
+from medseg.inference import memory_plan, pipeline
 from medseg.inference.cohort import Failure, Job
 from medseg.inference.familiarity import unfamiliar
+from medseg.inference.memory_plan import Budget, ScanSize
 from medseg.inference.pipeline import Stages
 from medseg.inference.predict import Predictor, predict_measured
 from medseg.inference.quality import assess
@@ -42,6 +43,7 @@ class Settings:
         strict: Whether a scan outside the model's experience is refused.
         uncertainty: Whether the entropy is written beside the segmentation.
         overwrite: Whether what is done already is done again.
+        max_memory: Bytes that the program may take; None: what is free.
         overlap: Whether the next scan is read, and the last result written, while one is segmented.
     """
 
@@ -49,6 +51,7 @@ class Settings:
     strict: bool = False
     uncertainty: bool = False
     overwrite: bool = False
+    max_memory: int | None = None
     overlap: bool = True
 
 
@@ -103,23 +106,90 @@ def run(
     Raises:
         OutputError: The report cannot be written.
     """
-    expected = {job: _expected(job, predictor, settings) for job in jobs}
-    waiting = [job for job in jobs if settings.overwrite or not report.is_done(expected[job])]
-    listener.on_start(len(jobs), len(jobs) - len(waiting))
-    clock = _Clock(len(waiting))
+    expected, left = waiting(jobs, predictor, settings, report)
+    listener.on_start(len(jobs), len(jobs) - len(left))
+    clock = Clock(len(left))
     reducing = Reducing(predictor, listener.on_remark)
-    work = _Work(reducing, settings, expected, report, listener, clock, write)
+    there = memory_plan.budget(
+        predictor,
+        settings.max_memory,
+        measure=settings.max_memory is not None,
+        keep_entropy=settings.uncertainty,
+    )
+    work = _Work(reducing, settings, expected, report, listener, clock, write, there)
     stages = Stages(work.read, work.segment, work.finish)
     failures = []
-    for result in pipeline.run(waiting, stages, overlap=settings.overlap):
+    overlap = settings.overlap and _all_fit(left, predictor, there)
+    for result in pipeline.run(left, stages, overlap=overlap):
         if isinstance(result, Failure):
             failures.append(result)
-            report.record(_failed(result, expected[result.job]))
+            report.record(failed(result, expected[result.job]))
             listener.on_failure(result, clock.seconds_left())
-    return Outcome(len(waiting) - len(failures), len(jobs) - len(waiting), failures)
+    return Outcome(len(left) - len(failures), len(jobs) - len(left), failures)
 
 
-class _Clock:
+def waiting(
+    jobs: list[Job], predictor: Predictor, settings: Settings, report: Report
+) -> tuple[dict[Job, Entry], list[Job]]:
+    """Return what each job's entry begins with, and the jobs that are not done yet."""
+    expected = {job: _expected(job, predictor, settings) for job in jobs}
+    redo = settings.overwrite
+    return expected, [job for job in jobs if redo or not report.is_done(expected[job])]
+
+
+def run_one(
+    job: Job, predictor: Predictor, settings: Settings, expected: Entry, *, write: Write
+) -> Entry | Failure:
+    """Segment one scan, and return what is reported of it; nobody is told of the steps."""
+    report, silent, clock = Report(None, {}), _Silent(), Clock(1)
+    there = memory_plan.budget(
+        predictor,
+        settings.max_memory,
+        measure=settings.max_memory is not None,
+        keep_entropy=settings.uncertainty,
+    )
+    reducing = Reducing(predictor, silent.on_remark)
+    work = _Work(reducing, settings, {job: expected}, report, silent, clock, write, there)
+    stages = Stages(work.read, work.segment, work.finish)
+    (result,) = pipeline.run([job], stages, overlap=False)
+    return result if isinstance(result, Failure) else Entry(**report.entries[expected.output])
+
+
+class _Silent:
+    """Tells nobody."""
+
+    def on_start(self, total: int, skipped: int) -> None:
+        """Say nothing."""
+
+    def on_step(self, job: Job, step: Step) -> None:
+        """Say nothing."""
+
+    def on_done(self, job: Job, entry: Entry, seconds_left: float) -> None:
+        """Say nothing."""
+
+    def on_failure(self, failure: Failure, seconds_left: float) -> None:
+        """Say nothing."""
+
+    def on_remark(self, text: str) -> None:
+        """Say nothing."""
+
+
+def sizes(job: Job) -> list[ScanSize]:
+    """Return the size of a scan as far as the headers of its files tell it, else nothing."""
+    found = [memory_plan.size_in_file(image) for image in job.case.images]
+    known = [size for size in found if size is not None]
+    if not known or len(known) < len(found):
+        return []
+    return [replace(known[0], channels=sum(size.channels for size in known))]
+
+
+def _all_fit(jobs: list[Job], predictor: Predictor, there: Budget) -> bool:
+    """Tell whether one scan can wait and another be written while any of them is segmented."""
+    several = [there.needs(size, predictor) for job in jobs for size in sizes(job)]
+    return memory_plan.together(several) <= there.limit
+
+
+class Clock:
     """How long the cases that are left will take, told whenever one has ended."""
 
     def __init__(self, cases: int) -> None:
@@ -158,8 +228,9 @@ class _Work:
     expected: dict[Job, Entry]
     report: Report
     listener: Listener
-    clock: _Clock
+    clock: Clock
     write: Write
+    there: Budget
 
     @property
     def predictor(self) -> Predictor:
@@ -176,6 +247,8 @@ class _Work:
             raise job.scan.fault
         began = time.monotonic()
         self.listener.on_step(job, "reading")
+        for size in sizes(job):
+            self.there.fitting(size, self.predictor, where=job.image)
         volume = read_image(job.case, self.predictor.bundle.task, self.settings.choice)
         warnings = scan_warnings(volume, self.predictor)
         if warnings and self.settings.strict:
@@ -195,9 +268,7 @@ class _Work:
             torch.cuda.reset_peak_memory_stats(self.predictor.device)
         bundle, volume = self.predictor.bundle, given.volume
         self.listener.on_step(job, "segmenting")
-        measured = self.reducing.run(
-            lambda less: predict_measured(less, volume, keep_entropy=self.settings.uncertainty)
-        )
+        measured = self.reducing.run(lambda model: self._measured(job, model, volume))
         memory.give_back()
         labels = describe_labels(volume, measured.segmentation.label_map, bundle.task)
         quality = assess(
@@ -213,6 +284,14 @@ class _Work:
             quality=asdict(quality),
         )
         return _Found(measured, entry)
+
+    def _measured(self, job: Job, model: Predictor, volume: Volume) -> Measured:
+        fitting, _ = self.there.fitting(memory_plan.size_of(volume), model, where=job.image)
+        if fitting is not model:
+            plan = fitting.bundle.plan
+            tile, batch = "x".join(map(str, plan.patch)), plan.inference.batch
+            self.listener.on_remark(f"{job.case.name}: tiles of {tile}, {batch} at once, to fit")
+        return predict_measured(fitting, volume, keep_entropy=self.settings.uncertainty)
 
     def finish(self, job: Job, found: _Found) -> None:
         """Write a segmentation and record it.
@@ -287,7 +366,7 @@ def _expected(job: Job, predictor: Predictor, settings: Settings) -> Entry:
     )
 
 
-def _failed(failure: Failure, expected: Entry) -> Entry:
+def failed(failure: Failure, expected: Entry) -> Entry:
     """Return the entry of a failure.
 
     Further lines of an error, and errors that medseg did not word, may tell of headers.

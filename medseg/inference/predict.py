@@ -9,7 +9,14 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 
 from medseg.data import resampling
-from medseg.data.preprocessing import Logits, Measured, Prepared, restore, restore_measured
+from medseg.data.preprocessing import (
+    ImageOnDemand,
+    Logits,
+    Measured,
+    Prepared,
+    restore,
+    restore_measured,
+)
 from medseg.errors import UsageError
 from medseg.inference import ensemble, foreground
 from medseg.inference.foreground import Foreground
@@ -190,14 +197,16 @@ def _of_all(predictor: Predictor, ready: Ready) -> Scores:
 
 
 def _middle(
-    image: Float32[Tensor, "channels i j k"], how: Tiling
+    image: Float32[Tensor, "channels i j k"] | ImageOnDemand, how: Tiling
 ) -> Float32[Tensor, "one channels a b c"]:
     """Return the patch in the middle of an image, or all of a smaller one."""
-    for axis, size in enumerate(how.patch, start=1):
-        length = min(size, image.shape[axis])
-        image = image.narrow(axis, (image.shape[axis] - length) // 2, length)
-    return image[None]
+    sizes = zip(image.shape[1:], how.patch, strict=True)
+    firsts = [(max(0, (length - size) // 2), size) for length, size in sizes]
+    place = (slice(None), *(slice(first, first + size) for first, size in firsts))
+    return image[place][None]
 
 
-def _tensor(image: Image) -> Float32[Tensor, "channels i j k"]:
+def _tensor(image: Image | ImageOnDemand) -> Float32[Tensor, "channels i j k"] | ImageOnDemand:
+    if isinstance(image, ImageOnDemand):
+        return image
     return torch.from_numpy(np.require(image, requirements="W"))  # a copy if it is read-only

@@ -16,11 +16,13 @@ from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 from torch.nn import functional
 
+from medseg.data.preprocessing import ImageOnDemand
 from medseg.inference.blend_weight import Blend, weight
 from medseg.inference.blending import HELD, Answer, Band, box, replaced
 from medseg.shapes import Shape
 
 Patches = Float32[Tensor, "batch channels i j k"]
+Given = Float32[Tensor, "_ _ _ _"] | ImageOnDemand
 Answers = Float[Tensor, "batch outputs i j k"]
 Network = Callable[[Patches], Answers]
 
@@ -60,7 +62,7 @@ class Outside:
 
 def predict_logits(
     network: Network,
-    image: Float32[Tensor, "channels i j k"],
+    image: Given,
     tiling: Tiling,
     *,
     device: torch.device | None = None,
@@ -75,7 +77,7 @@ def predict_logits(
 
 def logit_slabs(
     network: Network,
-    image: Float32[Tensor, "channels i j k"],
+    image: Given,
     tiling: Tiling,
     *,
     axis: int = 0,
@@ -139,7 +141,7 @@ class _Passage:
 
     def __init__(
         self,
-        image: Float32[Tensor, "channels i j k"],
+        image: Given,
         tiling: Tiling,
         *,
         axis: int,
@@ -251,9 +253,7 @@ def _left_out(
     return {(i, j, k) for i, j, k in starts if not inside[box((i, j, k), patch)].any()}
 
 
-def _padded(
-    image: Float32[Tensor, "channels i j k"], patch: Shape
-) -> tuple[Float32[Tensor, "channels a b c"], tuple[slice, slice, slice]]:
+def _padded(image: Given, patch: Shape) -> tuple[Given, tuple[slice, slice, slice]]:
     """Pad `image` evenly to at least `patch`, and say where it lies in the result."""
     missing = [max(0, size - length) for size, length in zip(patch, image.shape[1:], strict=True)]
     before = [total // 2 for total in missing]
@@ -265,4 +265,7 @@ def _padded(
     i, j, k = (
         slice(first, first + length) for first, length in zip(before, image.shape[1:], strict=True)
     )
-    return functional.pad(image, padding) if any(missing) else image, (i, j, k)
+    if not any(missing):
+        return image, (i, j, k)
+    whole = image if isinstance(image, Tensor) else image[(slice(None),) * 4]
+    return functional.pad(whole, padding), (i, j, k)

@@ -87,7 +87,9 @@ class NnunetBundle:
             )
             for path in self.checkpoints
         ]
-        return networks[0] if len(networks) == 1 else architecture.FoldMean(networks).eval()
+        network = networks[0] if len(networks) == 1 else architecture.FoldMean(networks)
+        multiple = architecture.multiple_of(self.configuration.options["strides"])
+        return architecture.AnySize(network, multiple).eval()
 
     def prepare(self, volume: Volume) -> "Prepared":
         """Order axes, crop, normalise and resample a scan as nnU-Net does."""

@@ -3,15 +3,18 @@
 Plans name classes; they are looked up in the lists below and never imported by their name.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from medseg.blocks.unet_inference import hastened
 from medseg.errors import ModelError
+from medseg.shapes import Shape
 
 NETWORKS: Final = ("PlainConvUNet", "ResidualEncoderUNet")
 """The networks of nnU-Net's own plans."""
@@ -30,6 +33,25 @@ LAYERS: Final[Mapping[str, type[nn.Module]]] = {
 """The layers they may be made of."""
 
 _LAYER_OPTIONS: Final = ("conv_op", "norm_op", "dropout_op", "nonlin")
+
+
+class AnySize(nn.Module):
+    """A network that takes tiles of any size, filled up with zeros to what its strides divide.
+
+    Tiles of the plans need no filling; those that were made smaller to fit the memory may.
+    """
+
+    def __init__(self, network: nn.Module, multiple: Shape) -> None:
+        super().__init__()
+        self.network, self.multiple = network, multiple
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits on the grid of the image."""
+        i, j, k = image.shape[2:]
+        c, b, a = (-length % n for length, n in zip((i, j, k), self.multiple, strict=True))
+        whole = functional.pad(image, (0, a, 0, b, 0, c)) if a or b or c else image
+        logits: Tensor = self.network(whole)
+        return logits[:, :, :i, :j, :k]
 
 
 class FoldMean(nn.Module):
@@ -104,6 +126,13 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], *, where: Path) -> n
             remedy="A trainer that builds a network of its own needs nnUNetv2_predict",
         ) from error
     return hastened(network.eval())
+
+
+def multiple_of(strides: Sequence[int | Sequence[int]]) -> Shape:
+    """Return what the strides of all stages together divide a tile by along each axis."""
+    stages = [(stride,) * 3 if isinstance(stride, int) else tuple(stride) for stride in strides]
+    i, j, k = (math.prod(along) for along in zip(*stages, strict=True))
+    return (i, j, k)
 
 
 def _layer(name: str | None, option: str, where: Path) -> type[nn.Module] | None:

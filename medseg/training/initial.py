@@ -58,7 +58,7 @@ def read(place: Path) -> Mapping[str, Tensor]:
         ModelError: It is a bundle, and damaged.
     """
     if not is_public(place):
-        return load_file(bundles.read(place).weights)
+        return bundles.read(place).read_weights()
     if not place.exists():
         raise UsageError("does not exist", where=place, remedy="Correct --init")
     try:

@@ -276,3 +276,22 @@ def test_a_dicom_series_is_answered_where_it_lies(zipped, untrained, real_data, 
     for index in ([0, 0, 0], last):
         place = found.TransformIndexToPhysicalPoint(index)
         assert place == pytest.approx(expected.TransformIndexToPhysicalPoint(index), abs=1e-3)
+
+
+def test_the_plan_is_shown_and_nothing_is_segmented(scans, untrained, tmp_path, capsys):
+    (scans / "c.nii.gz").write_bytes(b"no image")
+    out = tmp_path / "out"
+    assert _predict(scans, "--model", untrained.folder, "-o", out, "--plan") == 0
+    shown = capsys.readouterr().out
+    assert "18x20x17" in shown
+    assert "16x16x16" in shown
+    assert "cannot be read" in shown
+    assert not out.exists()
+
+
+def test_a_scan_that_cannot_fit_is_refused_before_it_is_read(scans, untrained, tmp_path, capsys):
+    command = (scans / "a.nii.gz", "--model", untrained.folder, "-o", tmp_path / "out")
+    assert _predict(*command, "--max-memory", "1M") == 3
+    assert "(18x20x17 voxels) needs" in capsys.readouterr().err
+    assert _predict(*command, "--max-memory", "64G") == 0
+    assert _predict(*command, "--max-memory", "some") == 2

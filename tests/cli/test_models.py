@@ -2,6 +2,7 @@
 
 import pytest
 
+from medseg import bundle as bundles
 from medseg import model_list
 from medseg.__main__ import run
 
@@ -60,3 +61,30 @@ def test_a_model_that_is_not_installed_or_damaged_is_refused(untrained, scan, tm
     assert model_list.models() == []
     assert _models("install", tmp_path / "absent.zip") == 5
     assert _models("export", untrained.folder, tmp_path / "model.tar") == 2
+
+
+@pytest.mark.usefixtures("home")
+def test_a_model_is_handed_on_in_half_the_size_and_shows_its_card(untrained, tmp_path, capsys):
+    half, whole = tmp_path / "half.zip", tmp_path / "whole.zip"
+    carded = bundles.rounded(untrained, tmp_path / "carded", card="# Made of [nothing]\n")
+    assert _models("export", untrained.folder, whole) == 0
+    assert _models("export", carded.folder, half, "--half") == 0
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    assert _models("install", half) == 0
+    name = capsys.readouterr().out.splitlines()[-1]
+    assert _models("show", name) == 0
+    assert "# Made of [nothing]" in capsys.readouterr().out.splitlines()
+    assert _models("show", untrained.folder) == 0
+    said = capsys.readouterr()
+    assert "swin_unetr; channels: t1" in said.out
+    assert "no model card" in said.err
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("home")
+def test_a_shipped_model_segments_without_being_named(untrained, scan, tmp_path, capsys):
+    bundles.rounded(untrained, tmp_path / "shipped" / "hippocampus", card="# A card\n")
+    assert run(["predict", str(scan)]) == 0
+    assert "You have no model of your own" in capsys.readouterr().err
+    assert run(["predict", str(scan), "--model", "hippocampus", "--overwrite"]) == 0
+    assert "You have no model of your own" not in capsys.readouterr().err

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 
 from medseg import task as tasks
-from medseg.data.preprocessing import prepare, prepare_labels, restore, restore_measured
+from medseg.data import preprocessing
+from medseg.data.preprocessing import (
+    prepare,
+    prepare_labels,
+    prepare_on_demand,
+    restore,
+    restore_measured,
+)
 from medseg.volume import Grid, Volume
 
 HIPPOCAMPUS = tasks.read("hippocampus")
@@ -187,3 +194,20 @@ def test_logits_may_come_in_pieces_along_any_axis(axis, spacing_mm, make_plan, r
     plain = restore(pieces, prepared, HIPPOCAMPUS, axis=axis).label_map
     assert np.array_equal(plain, found.segmentation.label_map)
     assert plain.max() > 0
+
+
+@pytest.mark.parametrize("place", [np.s_[:, :, :, :], np.s_[:, 2:5, :1, 3:9]])
+def test_a_large_image_is_made_ready_where_it_is_asked_for(place, make_plan, rng, monkeypatch):
+    monkeypatch.setattr(preprocessing, "LARGE", 9 * 8 * 7)
+    voxels, affine = stored(rng.uniform(1, 2, (9, 8, 7)), oblique(5), ORDERS[21])
+    there = scan(voxels, affine)
+    whole = prepare(there, HIPPOCAMPUS, make_plan())
+    found = prepare_on_demand(there, HIPPOCAMPUS, make_plan())
+    assert isinstance(found.image, preprocessing.ImageOnDemand)
+    assert found.image.shape == whole.image.shape
+    np.testing.assert_array_equal(found.image[place].numpy(), whole.image[place])
+    assert (found.order, found.ras_shape) == (whole.order, whole.ras_shape)
+    resampled = prepare_on_demand(there, HIPPOCAMPUS, make_plan(spacing_mm=(2.0, 1.0, 1.0)))
+    assert isinstance(resampled.image, np.ndarray)
+    smaller = prepare_on_demand(scan(voxels[1:], affine), HIPPOCAMPUS, make_plan())
+    assert isinstance(smaller.image, np.ndarray)

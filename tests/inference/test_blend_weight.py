@@ -7,9 +7,7 @@ from scipy import ndimage
 from medseg.inference.blend_weight import weight
 
 
-# Of odd size: at even ones MONAI's largest weight is below 1, which makes its floor of 0.001 a
-# little higher in relation.
-@pytest.mark.parametrize("patch", [(9, 9, 9), (5, 9, 17), (1, 7, 7)])
+@pytest.mark.parametrize("patch", [(9, 9, 9), (5, 9, 17), (1, 7, 7), (16, 20, 6), (96, 96, 96)])
 def test_the_weight_is_monais_gaussian(patch):
     expected = compute_importance_map(patch, mode="gaussian", sigma_scale=0.125)
     torch.testing.assert_close(weight(patch), expected, atol=1e-6, rtol=0)

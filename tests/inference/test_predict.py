@@ -11,6 +11,7 @@ from torch import nn
 
 from medseg import bundle as bundles
 from medseg.bundle import Bundle
+from medseg.data import preprocessing
 from medseg.data.cases import Case, read_image
 from medseg.errors import ModelError
 from medseg.inference import predict
@@ -118,6 +119,21 @@ def test_a_bundle_is_loaded_with_its_network_ready(tmp_path, hippocampus_task, m
     (tmp_path / "weights.safetensors").unlink()
     with pytest.raises(ModelError, match="does not fit swin_unetr"):
         predict.load(bundle, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("shape", [(33, 20, 18), (40, 9, 12)])  # the second is padded
+def test_an_image_on_demand_gives_what_one_prepared_at_once_gives(
+    predictor, shape, monkeypatch, rng
+):
+    plan = predictor.bundle.plan.model_copy(
+        update={"spacing_mm": (1.0, 1.0, 1.0), "patch": (16, 16, 16)}
+    )
+    predictor = replace(predictor, bundle=replace(predictor.bundle, plan=plan))
+    scan = Volume(rng.normal(100, 20, (1, *shape)).astype(np.float32), Grid(shape, np.eye(4)))
+    expected = predict.predict(predictor, scan).label_map
+    monkeypatch.setattr(preprocessing, "LARGE", 1)
+    assert np.array_equal(predict.predict(predictor, scan).label_map, expected)
+    assert expected.max() == 1
 
 
 @pytest.fixture

@@ -178,7 +178,7 @@ def plainly(network, image, tiling, outside=None):
     middles = [(torch.arange(size).double() - (size - 1) / 2) / size for size in tiling.patch]
     i, j, k = (torch.exp(-32 * middle**2) for middle in middles)  # sigma is an eighth
     weight = i[:, None, None] * j[:, None] * k
-    weight = (weight / weight.max()).clamp(min=1e-3)
+    weight = weight.clamp(min=1e-3)
     total, weights, empty = 0.0, torch.zeros(sizes, dtype=torch.float64), []
     for starts in itertools.product(*patch_starts(tuple(sizes), tiling.patch, tiling.overlap)):
         place = tuple(slice(s, s + n) for s, n in zip(starts, tiling.patch, strict=True))

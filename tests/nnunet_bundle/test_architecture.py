@@ -38,6 +38,17 @@ def test_weights_of_another_network_are_refused():
         architecture.fill(network, {"a": torch.zeros(1)}, where=Path("x.pth"))
 
 
+def test_tiles_of_any_size_are_filled_up():
+    assert architecture.multiple_of([1, [1, 2, 2], 2]) == (2, 4, 4)
+    network = architecture.build("PlainConvUNet", results.PLAIN, **PLACES).eval()
+    whole = architecture.AnySize(network, architecture.multiple_of(results.PLAIN["strides"]))
+    image = torch.randn(1, 1, 5, 7, 8)
+    filled = nn.functional.pad(image, (0, 0, 0, 1, 0, 1))
+    with torch.inference_mode():
+        torch.testing.assert_close(whole(image), network(filled)[:, :, :5, :7])
+        torch.testing.assert_close(whole(filled), network(filled))
+
+
 def test_folds_are_averaged_before_they_are_decided():
     folds = architecture.FoldMean([nn.Identity(), nn.Flatten(0), nn.Identity()])
     torch.testing.assert_close(folds(torch.tensor([1.0, 5.0])), torch.tensor([1.0, 5.0]))

@@ -1,0 +1,115 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from medseg.bundle import Bundle
+from medseg.errors import ImageError, UsageError
+from medseg.inference import memory_plan, predict
+from medseg.inference.memory_plan import Budget, Needs, ScanSize, parsed_bytes, shown, together
+from medseg.recipe import Inference
+from medseg.volume import Grid
+
+SCRIPT = Path(__file__).with_name("measured_prediction.py")
+
+
+def measured(tmp_path, **given):
+    """Predict in a process of its own, without what the tests load."""
+    settings = {"spacing_mm": [1, 1, 1], "network": "cheap", "batch": 1, "small": False} | given
+    command = [sys.executable, str(SCRIPT), str(tmp_path), json.dumps(settings)]
+    # what is freed goes back at once, so that the peak does not depend on the allocator's luck
+    env = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell the peak of a part")
+def test_a_scan_and_its_14_classes_take_less_than_three_times_the_scan(tmp_path):
+    found = measured(tmp_path, shape=[256, 256, 320], patch=[24] * 3, outputs=14, small=True)
+    assert found["labels"] == 14
+    assert found["measured"] <= 3 * found["scan"]
+
+
+CASES = [
+    {"shape": [224, 192, 200], "patch": [48] * 3, "outputs": 14},
+    {"shape": [160, 144, 120], "patch": [64] * 3, "outputs": 3, "spacing_mm": [0.7, 0.8, 0.9]},
+    {"shape": [96] * 3, "patch": [64] * 3, "outputs": 9, "network": "swin_unetr", "batch": 2},
+    {"shape": [128, 96, 96], "patch": [64] * 3, "outputs": 4, "network": "res_enc_unet"},
+]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell the peak of a part")
+@pytest.mark.parametrize("case", CASES)
+def test_the_peak_is_within_a_fifth_of_the_plan(case, tmp_path):
+    found = measured(tmp_path, **case)
+    assert found["planned"] == pytest.approx(found["measured"], rel=0.2)
+
+
+@pytest.fixture
+def predictor(tmp_path, hippocampus_task, make_plan):
+    plan = make_plan(patch=(64, 64, 64), inference=Inference(batch=2))
+    network = nn.Conv3d(1, 3, 1)
+    return predict.Predictor(Bundle(tmp_path, hippocampus_task, plan), network, torch.device("cpu"))
+
+
+def test_the_tile_is_made_to_fit_and_what_cannot_fit_is_refused_with_a_way_out(predictor):
+    scan = ScanSize(Grid((200, 200, 200), np.eye(4)), channels=1, itemsize=2)
+    whole = Budget(10**12, 10**8, 64**3)
+    same, most = whole.fitting(scan, predictor, where="a")
+    assert same is predictor
+    less, needs = Budget(most.host - 1, 10**8, 64**3).fitting(scan, predictor, where="a")
+    assert (needs.patch, needs.batch) == ((64, 64, 64), 1)
+    assert less.bundle.plan.inference.batch == 1
+    _, needs = Budget(needs.host - 1, 10**8, 64**3).fitting(scan, predictor, where="a")
+    assert (needs.patch, needs.batch) == ((32, 64, 64), 1)
+    with pytest.raises(ImageError, match=r"^a: \(200x200x200 voxels\) needs .* --max-memory"):
+        Budget(10**6, 10**8, 64**3).fitting(scan, predictor, where="a")
+
+
+def test_a_network_takes_what_its_features_take(predictor):
+    class Wide(nn.Module):
+        def forward(self, patches):
+            return patches.repeat(1, 256, 1, 1, 1)[:, :3].clone()
+
+    wide = predict.Predictor(predictor.bundle, Wide(), torch.device("cpu"))
+    assert memory_plan.network_bytes(wide, (64, 64, 64)) == pytest.approx(256 * 4 * 64**3, rel=0.1)
+
+
+def test_neighbours_count_while_they_wait_or_are_written():
+    one, other = (
+        Needs(host, 0, (8, 8, 8), 1, waiting, 5) for host, waiting in ((90, 20), (70, 30))
+    )
+    assert together([one, other]) == 90 + 30 + 5
+    assert together([one]) == 90
+    assert together([]) == 0
+
+
+@pytest.mark.parametrize("stored", [np.int16, np.float64])
+def test_the_header_tells_the_size_without_the_voxels(stored, tmp_path):
+    path = tmp_path / "scan.nii.gz"
+    nibabel.Nifti1Image(np.ones((5, 6, 7, 2), stored), np.eye(4)).to_filename(path)
+    size = memory_plan.size_in_file(path)
+    assert size.grid.shape == (5, 6, 7)
+    assert size.bytes == 5 * 6 * 7 * 2 * (2 if stored is np.int16 else 4)
+    path.write_bytes(b"no image")
+    assert memory_plan.size_in_file(path) is None
+    assert memory_plan.size_in_file(tmp_path / "scan.mha") is None
+
+
+def test_amounts_of_memory_are_read_and_shown():
+    assert [parsed_bytes(text) for text in ("8G", "500M", "1.5GB", "2GiB", "7")] == [
+        *(8 * 10**9, 500 * 10**6, 1_500_000_000, 2 * 10**9, 7)
+    ]
+    for wrong in ("", "G", "many", "-1G", "8X", "nan", "infG"):
+        with pytest.raises(UsageError, match="is no amount of memory"):
+            parsed_bytes(wrong)
+    assert [shown(size) for size in (2_340_000_000, 5_600_000)] == ["2.3 GB", "6 MB"]
