@@ -131,9 +131,13 @@ def _has_sides(names: list[str]) -> bool:
 
 
 def _values(data_set: DataSet) -> list[int]:
-    """Return the values that occur in the label maps, where the data set does not name them."""
+    """Return the whole numbers that occur in the label maps, where the data set names no values.
+
+    Others, NaN among them, are refused when the case is read.
+    """
     found: set[int] = set()
     for case in data_set.labelled:
         if case.label is not None:
-            found |= {int(value) for value in np.unique(formats.read_label_map(case.label).voxels)}
+            values = np.unique(formats.read_label_map(case.label).voxels).tolist()
+            found |= {int(value) for value in values if float(value).is_integer()}
     return sorted(found - {0})

@@ -142,11 +142,11 @@ def _noted(error: MedsegError) -> Problem:
 
 
 def _counted(values: np.ndarray, numbers: np.ndarray) -> dict[int, int]:
-    """Return the counts of values; those that are no integers are left to `translated`."""
+    """Return the counts of values; those that are no integers, or NaN, are left to `translated`."""
     return {
         int(value): int(count)
         for value, count in zip(values.tolist(), numbers.tolist(), strict=True)
-        if value == int(value)
+        if float(value).is_integer()
     }
 
 

@@ -1,12 +1,15 @@
 """What is measured of a case."""
 
+import nibabel
 import numpy as np
 import pytest
 
+from medseg.data import layouts
 from medseg.data.cases import Case
 from medseg.errors import DataError, ImageError
 from medseg.survey.measure import intensities, measure, require_labelled, thumbnail
 from medseg.volume import Grid, Volume
+from tests.fake_data import FORMS, save
 
 
 @pytest.fixture
@@ -95,3 +98,18 @@ def test_cases_without_any_label_are_refused(made, hippocampus_task):
     require_labelled([made("a"), made("b", volumes_ml={"anterior": 1.0})], hippocampus_task)
     with pytest.raises(DataError, match="no training case has a labelled voxel"):
         require_labelled([made("a", volumes_ml={"anterior": 0.0})], hippocampus_task)
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, 1.5])
+def test_a_label_map_with_what_is_no_whole_number_is_a_finding(odd, tmp_path):
+    FORMS["folders"](tmp_path)
+    path = tmp_path / "labels" / "scan_0.nii.gz"
+    image = nibabel.load(path)
+    voxels = image.get_fdata().astype(np.float32)
+    voxels[0, 0, 0] = odd
+    save(path, voxels, (9.0, 9.0, 10.0))
+    matched = layouts.find(tmp_path)
+    (problem,) = measure(matched.data_set.cases[0], matched.task).problems
+    assert f"holds the value {odd:g}" in problem.what
+    (tmp_path / "labels.json").unlink()  # so that the values are read from the label maps
+    assert [label.value for label in layouts.find(tmp_path).task.labels.values()] == [1, 2]

@@ -17,7 +17,7 @@ import medseg.data.layouts as this_package
 from medseg import registry
 from medseg import task as tasks
 from medseg.data.cases import Case
-from medseg.data.data_set import DataSet
+from medseg.data.data_set import DataSet, sequence
 from medseg.data.drafts import draft
 from medseg.data.matching import Matched, match
 from medseg.errors import DataError, UsageError
@@ -112,7 +112,12 @@ def recognise(root: Path, task: Task | None = None) -> DataSet | None:
         found: DataSet | None = _layout(name).recognise(root)
         if found is not None:
             _require_distinct(found)
-            return replace(found, cases=tuple(sorted(found.cases, key=lambda case: case.name)))
+            channels = _told_apart(found.channels)
+            return replace(
+                found,
+                channels=channels,
+                cases=tuple(sorted(found.cases, key=lambda case: case.name)),
+            )
     return None
 
 
@@ -184,6 +189,15 @@ def confirm(data_set: DataSet, voxels: Mapping[int, int]) -> str | None:
 
 def _layout(name: str) -> Any:
     return registry.load(this_package, name)
+
+
+def _told_apart(channels: tuple[str, ...]) -> tuple[str, ...]:
+    """Number channels of one meaning: by name, all of them would be the first."""
+    counted = Counter(sequence(name) for name in channels)
+    return tuple(
+        f"{name}_{place}" if counted[sequence(name)] > 1 else name
+        for place, name in enumerate(channels, start=1)
+    )
 
 
 def _require_distinct(data_set: DataSet) -> None:

@@ -106,3 +106,12 @@ def test_labelled_cases_for_testing_are_in_no_fold(folder):
     parts = choose(found.labelled, found.splits, name="folds")
     assert "BraTS2021_00000" not in {case.name for case in parts.cases}
     assert len(parts.cases) == 3
+
+
+@pytest.mark.parametrize("names", [("MRI", "MRI", "MRI", "MRI"), ("T1", "T1w", "t1n", "Flair")])
+def test_channels_of_one_name_are_all_used(folder, names):
+    described(folder, channel_names=dict(enumerate(names)))
+    matched = layouts.find(folder)
+    assert len(matched.task.channels) == 4
+    paths = [path.name for path in matched.data_set.cases[0].images]
+    assert paths == [f"BraTS2021_00000_000{channel}.nii.gz" for channel in range(4)]
