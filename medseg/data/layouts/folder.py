@@ -18,6 +18,7 @@ from medseg import formats
 from medseg.data import label_names
 from medseg.data.cases import Case
 from medseg.data.data_set import DataSet
+from medseg.errors import listed
 
 RANK: Final = 3
 
@@ -51,6 +52,7 @@ def recognise(root: Path) -> DataSet | None:
         channels=channels,
         numberings=numberings,
         others_are_background=others,
+        notes=_left_out(root, cases),
     )
 
 
@@ -63,9 +65,7 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _two_folders(root: Path) -> tuple[list[Case], tuple[str, ...]]:
-    inside = {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_dir()}
-    images = next((inside[name] for name in _IMAGES if name in inside), None)
-    labels = next((inside[name] for name in _LABELS if name in inside), None)
+    images, labels = _inside(root, _IMAGES), _inside(root, _LABELS)
     if images is None or labels is None:
         return [], ()
     by_case = {_ROLE.sub("", stem): path for stem, path in _files(labels).items()}
@@ -75,6 +75,24 @@ def _two_folders(root: Path) -> tuple[list[Case], tuple[str, ...]]:
     grouped, channels = _grouped(files)
     cases = [Case(name, paths, by_case.get(name)) for name, paths in grouped.items()]
     return cases, channels
+
+
+def _inside(root: Path, names: tuple[str, ...]) -> Path | None:
+    """Return the first folder in `root` that is called so; None if there is none."""
+    inside = {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_dir()}
+    return next((inside[name] for name in names if name in inside), None)
+
+
+def _left_out(root: Path, cases: list[Case]) -> tuple[str, ...]:
+    """Tell of label maps that are of no image."""
+    folders = {case.label.parent for case in cases if case.label is not None}
+    apart = _inside(root, _LABELS)
+    inside = [path for folder in folders & {root, apart} for path in _files(folder).values()]
+    known = {path for case in cases for path in (*case.images, case.label)}
+    left = sorted(path.name for path in inside if path not in known)
+    if not left:
+        return ()
+    return (f"Label maps without an image of their name are left out: {listed(left)}",)
 
 
 def _grouped(files: dict[str, Path]) -> tuple[dict[str, tuple[Path, ...]], tuple[str, ...]]:

@@ -67,3 +67,18 @@ def test_numbers_of_cases_are_not_taken_for_those_of_channels(tmp_path):
     found = folder.recognise(tmp_path)
     assert [case.name for case in found.labelled] == ["scan_0001", "scan_0002"]
     assert found.channels == ("image",)
+
+
+@pytest.mark.parametrize(
+    ("form", "image", "label"),
+    [
+        ("folders", "images/scan_3.nii.gz", "scan_3.nii.gz"),
+        ("pairs", "scan_3.nii.gz", "scan_3_seg.nii.gz"),
+    ],
+)
+def test_a_label_map_without_an_image_is_told(form, image, label, tmp_path):
+    FORMS[form](tmp_path)
+    assert folder.recognise(tmp_path).notes == ()
+    (tmp_path / image).unlink()
+    (note,) = folder.recognise(tmp_path).notes
+    assert note.endswith(f"are left out: {label}")
