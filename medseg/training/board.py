@@ -25,7 +25,7 @@ class Board:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(self._folder), purge_step=self._first)  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(self._folder), purge_step=self._first)
         for name, value in row.items():
             self._writer.add_scalar(name, value, step)
         self._writer.flush()

@@ -33,7 +33,7 @@ def validate(
     leaves none. `on_first` is given the label map of the first case.
     """
     values = np.array([0, *(label.value for label in task.labels.values())], label_map_dtype(task))
-    rows = []
+    rows: list[list[float]] = []
     for case in cases:
         found = decode_logits(logits(network, case.image, plan), task)
         if on_first is not None and not rows:

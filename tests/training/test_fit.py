@@ -78,19 +78,8 @@ def test_the_run_folder_holds_all_that_it_promises(whole_run):
     folder, outcome = whole_run
     there = {path.name for path in folder.path.iterdir()}
     assert there == {
-        "run.json",
-        "task.yaml",
-        "plan.yaml",
-        "experience.yaml",
-        "versions.json",
-        "split.json",
-        "metrics.csv",
-        "curves.png",
-        "last.ckpt",
-        "bundle",
-        "best",
-        "pictures",
-        "tensorboard",
+        *("run.json", "task.yaml", "plan.yaml", "experience.yaml", "versions.json", "split.json"),
+        *("metrics.csv", "curves.png", "last.ckpt", "bundle", "best", "pictures", "tensorboard"),
     }
     drawn = {path.name for path in folder.pictures.iterdir()}
     assert drawn == {"patches.png", "epoch_0001.png", "epoch_0002.png", "epoch_0003.png"}
