@@ -29,7 +29,7 @@ SUFFIXES: Final = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mg
 _NIFTI1_HEADER_BYTES: Final = 348
 _CHUNK_BYTES: Final = 1 << 20
 _PIECE_VOXELS: Final = 1 << 22
-_FREE_TEXT: Final = ("db_name", "intent_name", "aux_file")
+_FREE_TEXT: Final = ("data_type", "db_name", "intent_name", "aux_file", "unused_str")
 _FOREIGN_UNITS: Final = {1: "metres", 3: "micrometres"}
 _PLACE: Final = (
     *("qform_code", "sform_code", "xyzt_units", "quatern_b", "quatern_c", "quatern_d"),
@@ -162,7 +162,7 @@ def _headed(shaped: Shaped[np.ndarray, "i j k ..."], grid: Grid) -> Any:
     header.set_slope_inter(1, 0)
     header.set_data_shape(shaped.shape)
     header.set_intent("none")
-    for field in set(_FREE_TEXT) & set(header.keys()):  # NIfTI-2 has fewer
+    for field in set(_FREE_TEXT) & set(header.keys()):  # NIfTI-2 has others
         header[field] = b""
     header["descrip"] = b"medseg, research use only"
     header["cal_min"], header["cal_max"] = 0, 0

@@ -1,6 +1,6 @@
 """The page of one case: quality, viewer, slices, surface, numbers, comparison, provenance."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +37,7 @@ def write(
     numbers: ClinicalNumbers,
     *,
     viewer: NiiVue | None,
+    others: Collection[str] = (),
     cohort_page: str | None = None,
 ) -> None:
     """Write the page of a case.
@@ -48,6 +49,7 @@ def write(
         scores: Of its regions, if there is a reference.
         numbers: The clinical numbers of its cohort; those of the case are shown.
         viewer: The interactive viewer; the page says so if there is none.
+        others: Names of the other cases of the cohort.
         cohort_page: Address of the page over all cases, beside this one.
 
     Raises:
@@ -75,7 +77,7 @@ def write(
         planes=slices.three_planes(upright),
         worst=slices.worst(upright),
         surface_picture=surfaces.picture(found) if found else None,
-        numbers=[row for row in numbers.rows if _is_of(row.subject, case.name)],
+        numbers=[row for row in numbers.rows if _is_of(row.subject, case.name, others)],
         left_out=numbers.left_out,
         scores=scores,
         score_columns=list(scores[0].values) if scores else [],
@@ -87,9 +89,9 @@ def write(
     )
 
 
-def _is_of(subject: str, case: str) -> bool:
-    """Tell whether a subject is the case, or the patient whose case it is."""
-    return case == subject or case.startswith(f"{subject}_")
+def _is_of(subject: str, case: str, others: Collection[str]) -> bool:
+    """Tell whether a subject is the case, or the patient whose case it is, and no other case."""
+    return case == subject or (case.startswith(f"{subject}_") and subject not in others)
 
 
 def _label_maps(case: Case) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """One case as it is reported: read from its files, judged, and scored if a reference is known."""
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from medseg.experience import Experience
 from medseg.inference.quality import assess
 from medseg.report.results import Result
 from medseg.segmentation import Segmentation
-from medseg.volume import Volume
+from medseg.volume import Grid, Volume
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,18 +91,13 @@ def read(
 
     Raises:
         ImageError: A file is damaged.
-        DataError: The label map does not lie on its scan's grid, or the reference's.
+        DataError: The label map's voxels are not those of its scan, or of the reference.
     """
     task = result.task
     files = CaseFiles(result.case, result.images, order=result.channel_order)
     scan = read_image(files, task, result.choice)
-    segmentation = formats.read_segmentation(result.label_map, task)
-    if not segmentation.grid.matches(scan.grid):
-        raise DataError(
-            "lies on another grid than its scan",
-            where=result.label_map,
-            remedy="Name the scan it was made of with --scan",
-        )
+    found = formats.read_segmentation(result.label_map, task)
+    segmentation = _placed(found, scan.grid, result.label_map)
     reference = None if known is None else _reference(result, segmentation, known)
     entry = result.entry
     quality = entry.quality if entry else None
@@ -118,6 +114,24 @@ def read(
         files=(*(image.name for image in result.images), result.label_map.name),
         seconds=entry.seconds if entry else None,
         peak_memory_mb=entry.peak_memory_mb if entry else {},
+    )
+
+
+def _placed(found: Segmentation, grid: Grid, path: Path) -> Segmentation:
+    """Return what was found on its scan's grid.
+
+    A DICOM segmentation has the scan's voxels in an order of its own, without its empty slices.
+    """
+    if grid.matches(found.grid):
+        return found
+    if found.grid.shares_voxels_with(grid):
+        placed = found.on(grid)
+        if np.count_nonzero(placed.label_map) == np.count_nonzero(found.label_map):
+            return placed
+    raise DataError(
+        "lies on another grid than its scan",
+        where=path,
+        remedy="Name the scan it was made of with --scan",
     )
 
 

@@ -3,14 +3,16 @@
 Paths stay here. What goes into a page are names of files, for a path may tell who a patient is.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from medseg import formats
 from medseg import task as tasks
-from medseg.errors import DataError, ImageError, UsageError
+from medseg.errors import DataError, ImageError, UsageError, listed
+from medseg.evaluation.evaluate import case_of
 from medseg.formats import Choice
 from medseg.inference.report import NAME, Document, Entry, described, read
 from medseg.model import Model
@@ -80,7 +82,7 @@ class Results:
 def of_folder(folder: Path, *, task: Task | None = None, scans: Sequence[Path] = ()) -> Results:
     """Return the results in a folder that `medseg predict -o` wrote.
 
-    Of several files of one case, the NIfTI file counts.
+    Of several files of one case, the NIfTI file counts, else one that medseg can read.
 
     Args:
         folder: Holds the label maps and `report.json`.
@@ -88,7 +90,8 @@ def of_folder(folder: Path, *, task: Task | None = None, scans: Sequence[Path] =
         scans: Folders to look for scans in that are no longer where they were.
 
     Raises:
-        UsageError: There is no report, or it does not say what the labels mean.
+        UsageError: There is no report, it does not say what the labels mean, or a result is in no
+            format that medseg reads.
         DataError: No case was segmented, or a file is not there any more.
     """
     path = folder / NAME
@@ -103,7 +106,9 @@ def of_folder(folder: Path, *, task: Task | None = None, scans: Sequence[Path] =
     done = [entry for entry in document.entries if entry.status == "done"]
     if not done:
         raise DataError("holds no segmentation", where=path, remedy="Mend what failed, and predict")
-    found = [_result(entry, folder, task, scans) for entry in _one_for_each(done)]
+    chosen = _one_for_each(done)
+    _require_readable(chosen, folder)
+    found = _told_apart([_result(entry, folder, task, scans) for entry in chosen])
     failed = [entry for entry in document.entries if entry.status == "failed"]
     return Results(
         task,
@@ -148,7 +153,7 @@ def of_file(
             f"no {NAME} beside {label_map.name} tells its scan and what its labels mean",
             remedy="Name them with --scan FILE and --task NAME",
         )
-    case = formats.stem(label_map).removesuffix("_seg")
+    case = case_of(label_map)
     result = Result(case, label_map, tuple(scans), task)
     head = described(bundle) if bundle else {}
     return Results(task, _origin_of(head, version=None), (result,))
@@ -180,14 +185,37 @@ def _origin_of(head: dict[str, str], *, version: str | None) -> Origin:
 
 
 def _one_for_each(entries: Sequence[Entry]) -> list[Entry]:
-    """Return one entry for each scan: that of the NIfTI file, else the first."""
+    """Return one entry for each scan: that of the NIfTI file, else of one that can be read."""
     by_scan: dict[tuple[str, ...], list[Entry]] = {}
     for entry in entries:
         choice = [str(entry.settings.get(key)) for key in ("series", "volume")]
         by_scan.setdefault((*entry.input, *choice), []).append(entry)
+    return [min(same, key=_rank) for same in by_scan.values()]
+
+
+def _rank(entry: Entry) -> int:
+    """Return 0 for NIfTI, 1 for what medseg reads too, 2 for what is for other programs alone."""
+    if entry.output.endswith(_PREFERRED):
+        return 0
+    return 2 if formats.suffix_of(Path(entry.output)) is None else 1
+
+
+def _require_readable(entries: Sequence[Entry], folder: Path) -> None:
+    unread = [Path(entry.output).name for entry in entries if _rank(entry) == 2]
+    if unread:
+        raise UsageError(
+            f"holds results that other programs read alone: {listed(unread)}",
+            where=folder,
+            remedy=f"Predict again with -o {folder} --format nii.gz, then report",
+        )
+
+
+def _told_apart(found: Sequence[Result]) -> list[Result]:
+    """Name those results after their files whose scans, in several folders, have one name."""
+    counts = Counter(result.case for result in found)
     return [
-        next((one for one in same if one.output.endswith(_PREFERRED)), same[0])
-        for same in by_scan.values()
+        replace(result, case=case_of(result.label_map)) if counts[result.case] > 1 else result
+        for result in found
     ]
 
 

@@ -23,11 +23,11 @@ from medseg.volume import Volume, to_ras
 MOST_VOXELS: Final = 400_000
 """Of the box around a label, from which on its voxels are taken together."""
 
-VIEWS: Final = ("front", "left", "above")
-_AXES: Final = {  # to the right, up, towards the viewer; in RAS+
+VIEWS: Final = ("front", "left", "below")
+_AXES: Final = {  # to the right, up, towards the viewer; in RAS+, and no mirror image
     "front": ((-1, 0, 0), (0, 0, 1), (0, 1, 0)),
     "left": ((0, -1, 0), (0, 0, 1), (-1, 0, 0)),
-    "above": ((-1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "below": ((-1, 0, 0), (0, 1, 0), (0, 0, -1)),  # as axial slices are seen
 }
 _LIGHT: Final = (0.35, 0.45, 0.82)  # from the upper right, before the page
 _AMBIENT: Final = 0.35
@@ -95,7 +95,7 @@ def encoded(surface: Mesh) -> str:
 
 
 def picture(drawn: Sequence[Surface]) -> str:
-    """Draw all surfaces from the front, the left and above, as PNG in base64."""
+    """Draw all surfaces from the front, the left and below, as PNG in base64."""
     figure = drawing.canvas(9.0, 3.0)
     figure.patch.set_alpha(0)
     for panel, view in zip(figure.subplots(1, len(VIEWS)), VIEWS, strict=True):

@@ -83,6 +83,7 @@ def cohort(
     viewer = niivue.installed()
     measured = [cases.summary(cases.read(result, known)) for result in results.found]
     numbers = _numbers(measured, results.task, data, known)
+    names = {result.case for result in results.found}
     rows = []
     for result, page, each in zip(results.found, _pages(results), measured, strict=True):
         case_page.write(
@@ -92,6 +93,7 @@ def cohort(
             each.scores,
             numbers,
             viewer=viewer,
+            others=names - {result.case},
             cohort_page=INDEX,
         )
         rows.append(_row(each, quote(page), results.task, scored=known is not None))

@@ -150,7 +150,7 @@ def test_a_pair_of_files_is_answered_with_one(tmp_path):
 
 def test_no_patient_s_name_survives(tmp_path):
     image = scan(GEOMETRIES["oblique"])
-    for field in ("descrip", "aux_file", "intent_name", "db_name"):
+    for field in ("descrip", "aux_file", "intent_name", "db_name", "data_type"):
         image.header[field] = b"DOE^JANE"
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"DOE^JANE"))
     image.to_filename(tmp_path / "scan.nii.gz")

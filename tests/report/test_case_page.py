@@ -17,7 +17,8 @@ def written(cohort, tmp_path):
     rows = [Measured(s, f"of {s}", "mL", 1.0, 2.0) for s in ("right", "rig", "right_a", "other")]
     path = tmp_path / "a.html"
     numbers = ClinicalNumbers(tuple(rows), ("cardiac_function",))
-    case_page.write(path, cases.read(result), found.origin, (), numbers, viewer=None)
+    others = ("right_a", "other")
+    case_page.write(path, cases.read(result), found.origin, (), numbers, viewer=None, others=others)
     return path.read_text(encoding="utf-8")
 
 
@@ -30,8 +31,9 @@ def test_the_numbers_of_the_case_alone_are_shown(written):
 
 
 def test_a_patients_numbers_are_shown_with_each_of_the_cases():
-    assert case_page._is_of("patient001", "patient001_frame12")
-    assert not case_page._is_of("patient001", "patient0011_frame12")
+    others = ("patient001_frame01",)
+    assert case_page._is_of("patient001", "patient001_frame12", others)
+    assert not case_page._is_of("patient001", "patient0011_frame12", others)
 
 
 def test_everything_has_words():

@@ -70,6 +70,27 @@ def test_what_was_not_judged_before_is_judged_now(result):
     assert not cases.read(result).judged_alone
 
 
+def test_voxels_in_another_order_and_without_empty_slices_are_put_in_place(result, put, tmp_path):
+    filled = np.flatnonzero(bodies().any(axis=(0, 1)))
+    first, last = int(filled[0]), int(filled[-1])
+    affine = affine_of()
+    affine[:3, 3] = (affine @ (0, 0, last, 1))[:3]
+    affine[:3, :3] = affine[:3, [1, 0, 2]] * (1, 1, -1)  # as a DICOM segmentation may have them
+    turned = bodies()[:, :, first : last + 1].transpose(1, 0, 2)[:, :, ::-1]
+    path = put(tmp_path / "a_seg.nii.gz", np.ascontiguousarray(turned), affine)
+    case = cases.read(replace(result, label_map=path))
+    assert (case.segmentation.label_map == bodies()).all()
+    assert case.segmentation.grid.matches(case.scan.grid)
+
+
+def test_labels_beyond_the_scan_are_refused(result, put, tmp_path):
+    affine = affine_of()
+    affine[:3, 3] = (affine @ (30, 0, 0, 1))[:3]
+    path = put(tmp_path / "a_seg.nii.gz", bodies(), affine)
+    with pytest.raises(DataError, match="lies on another grid than its scan"):
+        cases.read(replace(result, label_map=path))
+
+
 def test_a_label_map_of_another_grid_is_refused(result, put, tmp_path):
     shifted = affine_of()
     shifted[0, 3] += 5

@@ -19,9 +19,10 @@ def folder(tmp_path):
     return tmp_path / "out"
 
 
-def record(folder, head=None, **changes):
+def record(folder, head=None, suffixes=(".seg.nrrd", ".nii.gz"), **changes):
     report = Report(folder / NAME, head or {"task": "hippocampus", "hash": "ab"})
-    for suffix in (".seg.nrrd", ".nii.gz"):
+    for suffix in suffixes:
+        (folder / f"a_seg{suffix}").touch()
         entry = Entry(
             case="a",
             input=[str(folder.parent / "scan.nii.gz")],
@@ -48,6 +49,37 @@ def test_of_two_files_of_a_case_the_nifti_one_counts(folder):
     (result,) = results.of_folder(folder).found
     assert result.label_map == folder / "a_seg.nii.gz"
     assert result.choice.volume == (2,)
+
+
+def test_what_other_programs_read_alone_counts_for_no_case(folder):
+    record(folder, suffixes=(".mrb", ".seg.nrrd"))
+    (result,) = results.of_folder(folder).found
+    assert result.label_map == folder / "a_seg.seg.nrrd"
+
+
+def test_a_folder_of_such_files_alone_is_refused_with_what_to_do(folder):
+    record(folder, suffixes=(".mrb",))
+    with pytest.raises(UsageError, match=r"a_seg\.mrb\. Predict again with .* --format nii\.gz"):
+        results.of_folder(folder)
+
+
+def test_scans_of_one_name_in_several_folders_are_told_apart(folder):
+    report = Report(folder / NAME, {"task": "hippocampus"})
+    for name in ("x", "y"):
+        for file in (folder.parent / name / "scan.nii.gz", folder / f"{name}_scan_seg.nii.gz"):
+            file.parent.mkdir(exist_ok=True)
+            file.touch()
+        entry = Entry(
+            case="scan",
+            input=[str(folder.parent / name / "scan.nii.gz")],
+            output=str(folder / f"{name}_scan_seg.nii.gz"),
+            status="done",
+            model="ab",
+            inputs_state=[],
+            settings={},
+        )
+        report.record(entry)
+    assert [result.case for result in results.of_folder(folder).found] == ["x_scan", "y_scan"]
 
 
 def test_labels_have_the_values_they_were_written_in(folder):

@@ -81,3 +81,28 @@ def test_the_picture_shows_what_is_in_front_with_the_patients_right_on_the_left(
     body = np.nonzero(left[..., 1] > left[..., 0] + 20)[1]
     assert columns.mean() < body.mean()  # the front is on the left
     assert shown[0, 0, 3] == 0
+
+
+@pytest.mark.parametrize("view", surfaces.VIEWS)
+def test_no_view_is_a_mirror_image(view):
+    right, up, towards = np.array(surfaces._AXES[view])
+    assert np.cross(right, up).tolist() == towards.tolist()
+
+
+@pytest.mark.parametrize(("place", "is_seen"), [(slice(1, 5), True), (slice(25, 29), False)])
+def test_the_view_from_below_shows_what_is_below_with_the_patients_right_on_the_left(
+    place, is_seen
+):
+    labels = np.zeros((30, 30, 30), np.uint8)
+    labels[5:25, 5:25, 5:25] = 1  # rim
+    labels[17:23, 17:23, place] = 4  # inner: on the right, at the front
+    grid = Grid(labels.shape, np.eye(4))
+    picture = surfaces.picture(surfaces.surfaces(Segmentation(labels, grid, TASK)))
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture)))).astype(int)
+    below = shown[:, 2 * shown.shape[1] // 3 :]
+    red = below[..., 0] > below[..., 1] + 50
+    green = below[..., 1] > below[..., 0] + 20
+    assert (red.sum() > 100) == is_seen
+    if is_seen:
+        assert np.nonzero(red)[1].mean() < np.nonzero(green)[1].mean()  # right on the left
+        assert np.nonzero(red)[0].mean() < np.nonzero(green)[0].mean()  # front above

@@ -151,6 +151,22 @@ def test_two_cases_of_one_name_and_one_called_index_get_pages_of_their_own(cohor
     assert names == ["A_2.html", "a.html", "index.html", "index_2.html"]
 
 
+def volumes_of(page):
+    """Return the volume of the innermost region as a page tells it, each time it does."""
+    return re.findall(r"innermost volume mL ([\d.]+)", Page(page).text)
+
+
+def test_a_case_whose_name_begins_as_another_s_has_its_own_numbers_alone(cohort, tmp_path):
+    found = results.of_folder(cohort / "predictions")
+    one, other = (each for each in found.found if each.case != NASTY)
+    renamed = (replace(one, case="a"), replace(other, case="a_2"))
+    write.cohort(tmp_path, replace(found, found=renamed))
+    assert [one.case, other.case] == ["empty", "right"]
+    inner_ml = (bodies() == 4).sum() * 1.0 * 1.5 * 2.5 / 1000
+    assert volumes_of(tmp_path / "a.html") == ["0.000"]
+    assert volumes_of(tmp_path / "a_2.html") == [f"{inner_ml:.3g}"]
+
+
 def test_references_of_other_cases_are_refused(cohort, task, tmp_path):
     shutil.copy(cohort / "labels" / "right.nii.gz", tmp_path / "other.nii.gz")
     found = results.of_folder(cohort / "predictions")

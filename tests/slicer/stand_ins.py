@@ -44,6 +44,7 @@ class Node:
         self.references = {}
         self.calls = []
         self.segments = []
+        self.transform = None
 
     def GetID(self):
         return self.identifier
@@ -55,7 +56,11 @@ class Node:
         self.name = name
 
     def GetTransformNodeID(self):
-        return f"transform of {self.name}"
+        return self.transform
+
+    def SetAndObserveTransformNodeID(self, identifier):
+        self.transform = identifier
+        self.calls.append(("SetAndObserveTransformNodeID", identifier))
 
     def SetNodeReferenceID(self, role, identifier):
         self.references[role] = identifier
@@ -69,7 +74,7 @@ class Node:
     def GetNodeReference(self, role):
         return self.scene[self.references[role]]
 
-    def Copy(self, other):
+    def DeepCopy(self, other):
         self.segments = list(other.segments)
 
     def GetSegmentation(self):
@@ -87,10 +92,38 @@ class Node:
     def GetDisplayNode(self):
         return self
 
+    def GetStorageNode(self):
+        return self.storage
+
     def __getattr__(self, name):
         if not name.startswith(("Set", "Create")):
             raise AttributeError(name)
         return lambda *values: self.calls.append((name, *values))
+
+
+class Storage:
+    """What writes a node; one that was not released stays in memory."""
+
+    def __init__(self, scene, kind):
+        self.scene, self.kind, self.path = scene, kind, None
+        scene.storages.append(self)
+
+    def SetFileName(self, path):
+        self.path = Path(path)
+
+    def WriteData(self, node):
+        kinds = {
+            "vtkMRMLVolumeArchetypeStorageNode": "vtkMRMLScalarVolumeNode",
+            "vtkMRMLSegmentationStorageNode": "vtkMRMLSegmentationNode",
+        }
+        assert node.identifier.startswith(kinds[self.kind])
+        self.scene.saved[self.path.name] = node
+        if self.scene.writes:
+            self.path.write_text(node.name, encoding="utf-8")
+        return int(self.scene.writes)
+
+    def UnRegister(self, _owner):
+        self.scene.storages.remove(self)
 
 
 class Widget:
@@ -224,6 +257,7 @@ class Slicer(types.ModuleType):
         self.nodes = {}
         Node.scene = self.nodes
         self.errors, self.saved, self.terminologies, self.started = [], {}, [], []
+        self.storages = []
         self.yes, self.writes = True, True
         self.qMRMLNodeComboBox = Widget
         self.app = types.SimpleNamespace(
@@ -247,7 +281,6 @@ class Slicer(types.ModuleType):
             getNodesByClass=lambda kind: [n for n in self.nodes.values() if kind in n.identifier],
             errorDisplay=self.errors.append,
             confirmYesNoDisplay=lambda question: self.yes,
-            saveNode=self._save,
             loadSegmentation=self._load,
         )
 
@@ -268,15 +301,13 @@ class Slicer(types.ModuleType):
     def volume(self, name):
         return self.add("vtkMRMLScalarVolumeNode", name)
 
-    def _save(self, node, path):
-        self.saved[Path(path).name] = (node.name, list(node.segments))
-        if self.writes:
-            Path(path).write_text(node.name, encoding="utf-8")
-        return self.writes
+    def CreateNodeByClass(self, kind):
+        return Storage(self, kind)
 
     def _load(self, path):
         node = self.add("vtkMRMLSegmentationNode", "loaded")
         node.path = path
+        node.storage = self.add("vtkMRMLSegmentationStorageNode", "its file")
         node.segments = ["anterior", "posterior", "region.whole"]
         return node
 

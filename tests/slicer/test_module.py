@@ -106,6 +106,7 @@ def test_volumes_are_proposed_for_the_channels_of_the_chosen_model(panel, slicer
 
 def test_a_run_shows_its_progress_and_loads_its_result_with_3d(panel, slicer, medseg):
     medseg.answers = [result]
+    slicer.t1.transform = slicer.flair.transform = "moved"
     panel.ui.deviceComboBox.currentText = "cpu"
     panel.ui.runButton.click()
     assert panel.ui.cancelButton.shown["setEnabled"] == (True,)
@@ -120,12 +121,13 @@ def test_a_run_shows_its_progress_and_loads_its_result_with_3d(panel, slicer, me
     assert loaded.name == "head T1 two"
     assert loaded.calls == [
         ("SetReferenceImageGeometryParameterFromVolumeNode", slicer.t1),
-        ("SetAndObserveTransformNodeID", "transform of head T1"),
+        ("SetAndObserveTransformNodeID", "moved"),
         ("CreateDefaultDisplayNodes",),
         ("CreateClosedSurfaceRepresentation",),
         ("SetVisibility3D", 1),
     ]
     assert slicer.errors == []
+    assert loaded.storage not in slicer.nodes.values()  # its file is gone
     assert panel.ui.cancelButton.shown["setEnabled"] == (False,)
     assert medseg.calls[-1][0][-2:] == ["cpu", "--json-progress"]
     assert list(Path(slicer.app.temporaryPath).iterdir()) == []  # nothing of a patient is left
@@ -206,11 +208,30 @@ def test_a_correction_goes_back_with_the_images_it_was_made_of(panel, slicer, me
     assert slicer.errors == []
     listed = (tmp_path / "corrected" / "cases.csv").read_text(encoding="utf-8").splitlines()
     assert listed[0] == "case,t1,flair,label"
-    assert slicer.saved["case_001_flair.nii.gz"][0] == "head FLAIR"
-    assert slicer.saved["case_001.seg.nrrd"][1] == ["anterior", "posterior"]  # no region
+    assert slicer.saved["case_001_flair.nii.gz"] is slicer.flair
+    written = slicer.saved["case_001.seg.nrrd"]
+    assert written is not panel.ui.segmentationSelector.node
+    assert written.segments == ["anterior", "posterior"]  # no region
+    assert ("SetReferenceImageGeometryParameterFromVolumeNode", slicer.t1) in written.calls
+    assert slicer.storages == []
     assert panel.ui.segmentationSelector.node.segments[-1] == "region.whole"
     assert [n for n in slicer.nodes.values() if n.name == "new"] == []
     assert panel.ui.caseLineEdit.text == "case_002"
+
+
+def test_what_lies_under_different_transforms_is_neither_segmented_nor_sent(
+    panel, slicer, medseg, tmp_path
+):
+    slicer.flair.transform = "moved"
+    panel.ui.runButton.click()
+    assert "under different transforms" in slicer.errors[0]
+    slicer.flair.transform = None
+    run(panel, medseg)
+    panel.ui.segmentationSelector.node.transform = "moved"
+    slicer.saved.clear()
+    send(panel, tmp_path, "a")
+    assert "under different transforms" in slicer.errors[1]
+    assert slicer.saved == {}
 
 
 def test_a_case_is_replaced_only_if_the_user_agrees(panel, slicer, medseg, tmp_path):

@@ -13,6 +13,8 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 PROGRAM_SETTING = "MedSeg/Program"
 IMAGE_ROLE = "MedSeg.Image."
+IMAGE_STORAGE = "vtkMRMLVolumeArchetypeStorageNode"
+LABEL_STORAGE = "vtkMRMLSegmentationStorageNode"
 
 
 class MedSegLogic(ScriptedLoadableModuleLogic):
@@ -57,16 +59,18 @@ class MedSegLogic(ScriptedLoadableModuleLogic):
         """Write the volumes and start medseg.
 
         Raises:
-            ValueError: No program is chosen, or medseg runs already.
+            ValueError: No program is chosen, medseg runs already, or the volumes are transformed
+                differently.
             OSError: It does not start, or the disk is full.
             RuntimeError: Slicer cannot write a volume.
         """
         self._require_idle(program)
+        _require_one_transform(volumes.values())
         self.clear()
         self._folder = Path(tempfile.mkdtemp(prefix="medseg-", dir=slicer.app.temporaryPath))
         files = {name: prediction.scan_file(self._folder, name) for name in volumes}
         for name, volume in volumes.items():
-            _save(volume, files[name])
+            _save(volume, files[name], IMAGE_STORAGE)
         command = prediction.arguments(model, files, self._folder, device=device)
         self.call = prediction.Prediction(self._start(program, command))
         self._job = (model, volumes)
@@ -82,6 +86,9 @@ class MedSegLogic(ScriptedLoadableModuleLogic):
         output = self.call.output_file
         first = next(iter(volumes.values()))
         segmentation = slicer.util.loadSegmentation(str(output))
+        slicer.mrmlScene.RemoveNode(
+            segmentation.GetStorageNode()
+        )  # its file goes: "Save" asks anew
         segmentation.SetName(f"{first.GetName()} {model.name}")
         segmentation.SetReferenceImageGeometryParameterFromVolumeNode(first)
         segmentation.SetAndObserveTransformNodeID(first.GetTransformNodeID())
@@ -111,20 +118,24 @@ class MedSegLogic(ScriptedLoadableModuleLogic):
         Regions that are made of labels are left out: they follow from the labels.
 
         Raises:
-            ValueError: The name or the folder cannot be used.
+            ValueError: The name or the folder cannot be used, or the segmentation is transformed
+                otherwise than its images.
             OSError: The disk is full, or the folder is not writable.
             RuntimeError: Slicer cannot write a file.
         """
+        _require_one_transform([segmentation, *images.values()])
         place = corrections.place(folder, case, list(images))
         first = next(iter(images.values()))
-        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(first)
         for name, volume in images.items():
-            _save(volume, place.images[name])
+            _save(volume, place.images[name], IMAGE_STORAGE)
         labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
         try:
-            labels.Copy(segmentation)
+            # not labels.Copy(segmentation): the two would share storage and display
+            labels.GetSegmentation().DeepCopy(segmentation.GetSegmentation())
+            labels.SetAndObserveTransformNodeID(segmentation.GetTransformNodeID())
+            labels.SetReferenceImageGeometryParameterFromVolumeNode(first)
             _drop_regions(labels.GetSegmentation())
-            _save(labels, place.label)
+            _save(labels, place.label, LABEL_STORAGE)
         finally:
             slicer.mrmlScene.RemoveNode(labels)
         corrections.record(place)
@@ -165,6 +176,21 @@ def _drop_regions(segmentation) -> None:
             segmentation.RemoveSegment(name)
 
 
-def _save(node, path: Path) -> None:
-    if not slicer.util.saveNode(node, str(path)):
-        raise RuntimeError(f"{path} was not written. Is the disk full?")
+def _require_one_transform(nodes) -> None:
+    """Refuse nodes that lie under several transforms: files hold what lies below a transform."""
+    if len({node.GetTransformNodeID() for node in nodes}) > 1:
+        raise ValueError(
+            "The volumes and the segmentation lie under different transforms. Put all under one, or"
+            " harden them, in the module 'Transforms'."
+        )
+
+
+def _save(node, path: Path, kind: str) -> None:
+    """Write a node by a storage of our own: the node's says where the user's "Save" writes it."""
+    storage = slicer.mrmlScene.CreateNodeByClass(kind)
+    try:
+        storage.SetFileName(str(path))
+        if not storage.WriteData(node):
+            raise RuntimeError(f"{path} was not written. Is the disk full?")
+    finally:
+        storage.UnRegister(None)
