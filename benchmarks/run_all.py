@@ -11,8 +11,8 @@ PARTS = {"exponentials.py", "harness.py", "report.py", "run_all.py"} | {
     f"inference_{part}.py"
     for part in ("window", "engine", "files")  # inference.py runs them
 }
-HOURS = {"hippocampus.py", "speed_options.py"}
-"""Takes hours, or a run that took hours: run by hand."""
+HOURS = {"against_nnunet.py", "hippocampus.py", "speed_options.py"}
+"""Take hours, or a run that took hours: run by hand."""
 
 
 def main() -> None:

@@ -177,7 +177,7 @@ def _cross_validate(request: "Request | None", folder: Path) -> None:
     """Begin a cross-validation, or go on with one, and show the scores of all folds."""
     from medseg.cli.cohort_progress import listening
     from medseg.evaluation import score_files
-    from medseg.training import cross_validation
+    from medseg.training import cross_validation, processes
 
     with Display() as display:
         if request is None:
@@ -187,6 +187,8 @@ def _cross_validate(request: "Request | None", folder: Path) -> None:
     if not trained.finished:
         out.print(f"Stopped and saved. Go on with: medseg train --resume --out {_quoted(folder)}")
         raise typer.Exit(130)
+    if processes.is_follower():  # the first process predicts and scores for all
+        return
     with listening(as_json=False) as predicting:
         scores = cross_validation.score(trained, folder, predicting)
     show(score_files.means(scores))

@@ -1,7 +1,9 @@
 """A case: the images of one examination, and its label map; read and checked."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -13,6 +15,9 @@ from medseg.shapes import LabelMap
 from medseg.task import Task
 from medseg.volume import Grid, Volume
 
+_EXAMINATION: Final = re.compile(r"(BraTS-[A-Za-z]+-\d+)-\d+|(patient\d{3})_frame\d+")
+"""Names of BraTS from 2023 on and of ACDC, in whatever layout: patient, then examination."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -22,9 +27,10 @@ class Case:
         name: What it is called in scores and messages.
         images: One file that holds all channels, or one file per channel in the task's order.
         label: The label map, if there is one.
-        patient: Cases of one patient are never split; the name if absent.
+        patient: Cases of one patient are never split; told by the name if absent.
         order: Places of the task's channels among those of the files; None if they are the same.
         values: Values of the label map that stand for something else; None if there are none.
+        test: Whether the data set keeps it for testing: it is in no fold.
     """
 
     name: str
@@ -33,11 +39,13 @@ class Case:
     patient: str | None = None
     order: tuple[int, ...] | None = None
     values: FileValues | None = None
+    test: bool = False
 
     @property
     def subject(self) -> str:
         """The patient, or the name where nothing is known of one."""
-        return self.patient or self.name
+        told = _EXAMINATION.fullmatch(self.name)
+        return self.patient or (told[1] or told[2] if told else self.name)
 
 
 def read_image(case: Case, task: Task, choice: Choice = ANY) -> Volume:
@@ -64,7 +72,8 @@ def read_image(case: Case, task: Task, choice: Choice = ANY) -> Volume:
             )
     several = len(volumes) > 1
     voxels = np.concatenate([v.voxels for v in volumes]) if several else volumes[0].voxels
-    if case.order is not None and max(case.order) < len(voxels):
+    if case.order is not None:
+        _require_described(len(voxels), case.order, where=case.images[0])
         voxels = voxels[list(case.order)]
     _check_channels(len(voxels), task, where=case.images[0])
     return Volume(voxels, volumes[0].grid)
@@ -133,6 +142,16 @@ def _check_usable(volume: Volume, path: Path | str) -> None:
                 where=path,
                 remedy="Check that the right file was exported",
             )
+
+
+def _require_described(found: int, order: tuple[int, ...], *, where: Path) -> None:
+    if max(order) >= found:
+        raise ImageError(
+            f"has {found} channel{'s' if found > 1 else ''}, fewer than the description of its data"
+            " set names",
+            where=where,
+            remedy="Copy it anew, or correct the channels in that description",
+        )
 
 
 def _check_channels(found: int, task: Task, *, where: Path | str) -> None:

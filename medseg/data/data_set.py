@@ -8,21 +8,14 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from medseg.data.cases import Case
+from medseg.data.channel_names import SPELLINGS, meaning
 
 BACKGROUND: Final = "background"
-
-_ALIASES: Final = {
-    **dict.fromkeys(("t1w", "t1n"), "t1"),
-    **dict.fromkeys(("t1gd", "t1c", "t1post", "t1ce", "t1_ce", "t1_gd"), "t1ce"),
-    **dict.fromkeys(("t2w",), "t2"),
-    **dict.fromkeys(("t2f", "t2_flair"), "flair"),
-}
-"""What the field calls the same MR sequence."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One published way to divide a data set, by patient.
+    """One published way to divide a data set, by patient, or by case where it is published so.
 
     Attributes:
         training: Patients to train with.
@@ -104,5 +97,5 @@ def plain(name: str) -> str:
 
 def sequence(name: str) -> str:
     """Return a channel's name so that those of one MR sequence are equal, however it is called."""
-    name = plain(name)
-    return _ALIASES.get(name, name)
+    usual = meaning(name)
+    return usual if usual in SPELLINGS else plain(name)

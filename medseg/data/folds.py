@@ -72,7 +72,7 @@ def choose(
     """
     chosen = _named(published, name)
     if chosen == BY_FOLDS:
-        return split(list(cases), fold)
+        return split(_not_for_test(cases), fold)
     parts = published[chosen]
     if not 0 <= fold < len(parts):
         raise UsageError(
@@ -92,7 +92,7 @@ def count(
     """
     chosen = _named(published, name)
     if chosen == BY_FOLDS:
-        return min(FOLDS, len({case.subject for case in cases}))
+        return min(FOLDS, len({case.subject for case in _not_for_test(cases)}))
     return len(published[chosen])
 
 
@@ -124,6 +124,12 @@ def split(cases: list[Case], fold: int) -> Split:
     )
 
 
+def _not_for_test(cases: Iterable[Case]) -> list[Case]:
+    """Leave out what a data set keeps for testing, unless it is all there is."""
+    every = list(cases)
+    return [case for case in every if not case.test] or every
+
+
 def _named(published: Mapping[str, tuple[Part, ...]], name: str | None) -> str:
     """Return the name of a split: the one asked for, the usual one, or that of the folds."""
     chosen = name or next(iter(published), BY_FOLDS)
@@ -134,7 +140,7 @@ def _named(published: Mapping[str, tuple[Part, ...]], name: str | None) -> str:
 
 
 def _as_published(cases: list[Case], part: Part, name: str) -> Split:
-    patients = {case.subject for case in cases}
+    patients = {name for case in cases for name in (case.subject, case.name)}
     training = [patient for patient in part.training if patient in patients]
     held_out = [patient for patient in part.held_out if patient in patients]
     if not training or not held_out:
@@ -153,4 +159,4 @@ def _as_published(cases: list[Case], part: Part, name: str) -> Split:
 
 
 def _of(cases: list[Case], patients: list[str]) -> tuple[Case, ...]:
-    return tuple(case for case in cases if case.subject in patients)
+    return tuple(case for case in cases if {case.subject, case.name} & set(patients))

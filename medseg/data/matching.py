@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from medseg.data.cases import Case
+from medseg.data.channel_names import SPELLINGS, meaning
 from medseg.data.data_set import BACKGROUND, DataSet, plain, sequence
 from medseg.errors import DataError, UsageError, listed
 from medseg.segmentation import FileValues
 from medseg.task import Task
+
+_ANY_MR = ("mr", "mri")
 
 
 @dataclass(frozen=True)
@@ -75,13 +78,30 @@ def _places(data_set: DataSet, task: Task) -> tuple[int, ...]:
     given = [sequence(name) for name in data_set.channels]
     if set(wanted) <= set(given):
         return tuple(given.index(name) for name in wanted)
-    if len(wanted) == len(given) and not set(wanted) & set(given):
+    as_many = len(wanted) == len(given)
+    if as_many and not set(wanted) & set(given) and not _contradict(data_set, task):
         return tuple(range(len(wanted)))
     raise DataError(
         f"has the channels {', '.join(data_set.channels)}, but task {task.name} needs"
         f" {', '.join(task.channels)}",
         where=data_set.root,
         remedy="Choose the task that fits these data with --task, or name the channels alike",
+    )
+
+
+def _contradict(data_set: DataSet, task: Task) -> bool:
+    """Tell whether a channel is known to be another than the task's in its place.
+
+    Those that the field has no name for, such as `image` or `MRI`, may be any of their modality.
+    """
+    told = data_set.modalities or ("",) * len(data_set.channels)
+    return any(
+        (modality == "ct" and wanted == "mr")
+        or (plain(name) in _ANY_MR and wanted == "ct")
+        or {meaning(name), meaning(channel)} <= SPELLINGS.keys()
+        for name, modality, (channel, wanted) in zip(
+            data_set.channels, told, task.channels.items(), strict=True
+        )
     )
 
 
@@ -122,14 +142,26 @@ def _values(data_set: DataSet, task: Task) -> tuple[dict[str, list[int]], list[i
 
 
 def _require_same_values(data_set: DataSet, task: Task) -> None:
-    """Refuse values that a task lacks, where names do not help."""
+    """Refuse other values or regions than a task has, where names do not help."""
     known = {label.value for label in task.labels.values()}
     values = {value for value, name in data_set.labels.items() if plain(name) != BACKGROUND} - {0}
-    if not values <= known:
+    remedy = "Choose the task that fits these data with --task, or name its labels as the data do"
+    if values and values != known:
         raise DataError(
             f"names the label values {sorted(values)}, but task {task.name} knows {sorted(known)}",
             where=data_set.root,
-            remedy="Choose the task that fits these data with --task",
+            remedy=remedy,
+        )
+    own = [
+        {task.labels[name].value for name in task.labels_of(region)} for region in task.region_names
+    ]
+    others = [name for name, region in data_set.regions.items() if set(region) not in own]
+    if others:
+        raise DataError(
+            f"makes the region {others[0]} of the values {sorted(data_set.regions[others[0]])}, and"
+            f" task {task.name} has no region of these",
+            where=data_set.root,
+            remedy=remedy,
         )
 
 
@@ -155,6 +187,13 @@ def _notes(data_set: DataSet, task: Task, adapted: Task, dropped: list[int]) -> 
             f"These data number labels otherwise than task {task.name}: {', '.join(changed)};"
             " predictions are written with the data's values"
         )
+    named = {value: plain(name) for value, name in data_set.labels.items() if value}
+    if named and not {*named.values(), BACKGROUND} & {*task.labels}:
+        told = {label.value: name for name, label in task.labels.items()}
+        pairs = [
+            f"{name} ({value}) as {told[value]}" for value, name in named.items() if value in told
+        ]
+        notes.append(f"Labels are matched by value, since their names differ: {', '.join(pairs)}")
     left = [f"{data_set.labels[value]} ({value})" for value in dropped]
     if left:
         notes.append(f"Counted as background, since task {task.name} lacks it: {', '.join(left)}")

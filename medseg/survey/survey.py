@@ -77,6 +77,7 @@ def look(matched: Matched, parts: Split, *, on_case: Callable[[str], None]) -> S
         *sides.swapped(measured, task, has_geometry=data_set.has_geometry),
         *findings.spacings(measured),
         *findings.ranges(measured, task),
+        *_divided_patients(parts),
         *_unused(data_set, parts),
     ]
     order = list(Severity)
@@ -132,6 +133,26 @@ def _confirmed(data_set: DataSet, cases: list[Measured]) -> tuple[str | None, li
         return layouts.confirm(data_set, voxels), []
     except DataError as error:
         return None, [Finding(Severity.ERROR, ALL, error.what, error.remedy, error)]
+
+
+def _divided_patients(parts: Split) -> list[Finding]:
+    """Find patients that a split by case has put into two parts."""
+    used: dict[str, set[str]] = {}
+    for part, cases in (("", (*parts.training, *parts.watched)), ("held out", parts.held_out)):
+        for case in cases:
+            used.setdefault(case.subject, set()).add(part)
+    divided = sorted(patient for patient, sides in used.items() if len(sides) > 1)
+    if not divided:
+        return []
+    return [
+        Finding(
+            Severity.SUSPECT,
+            listed(divided),
+            f"lie on both sides of the split {parts.name}",
+            "Choose --split folds, which keeps a patient together: scores of known patients are"
+            " too good",
+        )
+    ]
 
 
 def _unused(data_set: DataSet, parts: Split) -> list[Finding]:

@@ -11,9 +11,12 @@ from pytorch_lightning import Trainer
 from torch import Tensor
 
 from medseg import files
+from medseg.data.patches import Patches
 from medseg.data.store import StoredCase
-from medseg.training import processes
+from medseg.shapes import LabelMap
+from medseg.training import pictures, processes
 from medseg.training.best import Best
+from medseg.training.board import Board
 from medseg.training.module import SegmentationModule
 from medseg.training.run_folder import RunFolder, append_metrics, keep_metrics
 from medseg.training.validation import MEAN, validate
@@ -78,6 +81,7 @@ class Overseer(lightning.Callback):
         self.finished = False
         self.dice = float("nan")
         self._losses: list[float] = []
+        self._board: Board | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs to write the same rows."""
@@ -135,12 +139,37 @@ class Overseer(lightning.Callback):
 
     def on_train_start(
         self,
-        trainer: Trainer,  # noqa: ARG002 - Lightning's signature
+        trainer: Trainer,
         pl_module: lightning.LightningModule,
     ) -> None:
-        """Drop rows that a crash left behind the checkpoint, before they are written again."""
-        if processes.rank() == 0:
-            keep_metrics(self.folder.metrics, until_step=pl_module.global_step)
+        """Drop rows that a crash left behind the checkpoint; draw the first patches."""
+        if processes.rank():
+            return
+        module, first = cast("SegmentationModule", pl_module), pl_module.global_step
+        keep_metrics(self.folder.metrics, until_step=first)
+        self._board = Board(self.folder.tensorboard, first=first + 1)
+        patches = getattr(trainer.train_dataloader, "dataset", None)
+        if first == 0 and isinstance(patches, Patches):
+            path = self.folder.pictures / "patches.png"
+            pictures.draw_patches(patches, module.task, module.plan.spacing_mm, path)
+
+    def on_train_end(
+        self,
+        trainer: Trainer,  # noqa: ARG002 - Lightning's signature
+        pl_module: lightning.LightningModule,  # noqa: ARG002
+    ) -> None:
+        """Close what was opened."""
+        if self._board is not None:
+            self._board.close()
+
+    def on_exception(
+        self,
+        trainer: Trainer,
+        pl_module: lightning.LightningModule,
+        exception: BaseException,  # noqa: ARG002 - Lightning's signature
+    ) -> None:
+        """Do so when training fails, too."""
+        self.on_train_end(trainer, pl_module)
 
     def _save(self, trainer: Trainer) -> None:
         """Write the checkpoint, whole or not at all; every process has to be there."""
@@ -155,7 +184,9 @@ class Overseer(lightning.Callback):
         if processes.rank():
             return
         averaged = averaged_network(module)
-        scores = validate(averaged, self.held_out, module.task, module.plan)
+        epoch = -(-step // module.plan.steps_per_epoch)
+        drawn = self._drawer(module, epoch) if pictures.has_picture(epoch) else None
+        scores = validate(averaged, self.held_out, module.task, module.plan, on_first=drawn)
         self.dice = scores[MEAN]
         if self.best.improves(self.dice):
             self.on_best(module.average.weights)
@@ -169,7 +200,19 @@ class Overseer(lightning.Callback):
             "learning_rate": module.trainer.optimizers[0].param_groups[0]["lr"],
             "loss": loss,
         }
-        append_metrics(self.folder.metrics, row | {f"dice_{n}": v for n, v in scores.items()})
+        row |= {f"dice_{n}": v for n, v in scores.items()}
+        append_metrics(self.folder.metrics, row)
+        if self._board is not None:
+            self._board.write(step, row)
+
+    def _drawer(self, module: SegmentationModule, epoch: int) -> Callable[[LabelMap], None]:
+        path = self.folder.pictures / f"epoch_{epoch:04d}.png"
+
+        def draw(found: LabelMap) -> None:
+            case, spacing_mm = self.held_out[0], module.plan.spacing_mm
+            pictures.draw_prediction(case, found, module.task, spacing_mm, path)
+
+        return draw
 
 
 def averaged_network(module: SegmentationModule) -> Any:

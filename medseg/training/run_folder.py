@@ -10,6 +10,8 @@
 | `split.json` | training and held-out cases |
 | `metrics.csv` | a row per epoch |
 | `curves.png` | the same as a picture |
+| `pictures/` | augmented patches; after some epochs a held-out case beside its reference |
+| `tensorboard/` | the metrics for TensorBoard, where that is installed |
 | `last.ckpt` | what `--resume` goes on from |
 | `bundle/` | the model |
 | `best/` | the model as it was when its validation was best |
@@ -135,6 +137,16 @@ class RunFolder:
         return self.path / "curves.png"
 
     @property
+    def pictures(self) -> Path:
+        """Augmented patches, and a held-out case after some epochs."""
+        return self.path / "pictures"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The metrics for TensorBoard."""
+        return self.path / "tensorboard"
+
+    @property
     def checkpoint(self) -> Path:
         """What `--resume` goes on from."""
         return self.path / "last.ckpt"
@@ -183,7 +195,7 @@ def start(folder: RunFolder, request: Request, task: Task, *, anew: bool = False
             remedy="Choose another folder with --out",
         )
     files.make_folder(folder.path)
-    for older in (*own, folder.best):
+    for older in (*own, folder.best, folder.pictures, folder.tensorboard):
         shutil.rmtree(older, ignore_errors=True)
     folder.metrics.unlink(missing_ok=True)
     files.write_text(folder.request, json.dumps(asdict(request), indent=2) + "\n")

@@ -8,6 +8,8 @@ import pytest
 
 from medseg.__main__ import run
 from medseg.data.phantom import write_dataset
+from medseg.errors import UsageError
+from medseg.training import cross_validation
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -118,3 +120,23 @@ def test_all_folds_are_trained_and_scored_together(changes, tmp_path, capsys):
     assert "2 models, and the scores of all they held out" in shown.out
     assert json.loads((out / "scores" / "summary.json").read_text())["cases"] == 2
     assert _train("--resume", "--out", out) == 0
+
+
+def test_the_first_of_several_processes_alone_scores_a_cross_validation(
+    monkeypatch, data, tmp_path, capsys
+):
+    def trained(request, _folder, _listener):
+        return cross_validation.Trained(request, (), (), finished=True)
+
+    def scored(*_given):
+        raise UsageError("is scored", remedy="Look at who scores")
+
+    monkeypatch.setattr(cross_validation, "begin", trained)
+    monkeypatch.setattr(cross_validation, "score", scored)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    given = ("--task", "phantom", "--data", data, "--out", tmp_path, "--fold", "all")
+    monkeypatch.setenv("RANK", "1")
+    assert _train(*given, "--devices", 2) == 0
+    monkeypatch.setenv("RANK", "0")
+    assert _train(*given, "--devices", 2) == 2
+    assert "is scored" in capsys.readouterr().err

@@ -164,8 +164,31 @@ def test_channels_of_one_file_are_put_into_the_task_s_order(tmp_path, put, voxel
     path = put(tmp_path / "a.nii.gz", np.stack([voxels, voxels + 1, voxels + 2], axis=3))
     image = read_image(Case("a", (path,), order=(2, 0)), phantom_task)
     np.testing.assert_array_equal(image.voxels, np.stack([voxels + 2, voxels]))
-    with refused(ImageError, "has 3 channels, but task phantom needs 2"):
+    with refused(ImageError, "has 3 channels, fewer than the description of its data set names"):
         read_image(Case("a", (path,), order=(3, 0)), phantom_task)
+
+
+def test_a_file_with_fewer_channels_than_described_is_not_taken_as_it_is(
+    tmp_path, put, voxels, phantom_task
+):
+    # as many as the task has: they would pass for the task's, in the order of the file
+    path = put(tmp_path / "a.nii.gz", np.stack([voxels, voxels + 1], axis=3))
+    with refused(ImageError, "has 2 channels, fewer than the description of its data set names"):
+        read_image(Case("a", (path,), order=(2, 0)), phantom_task)
+
+
+@pytest.mark.parametrize(
+    ("name", "patient"),
+    [
+        ("patient007_frame01", "patient007"),
+        ("BraTS-GLI-00005-101", "BraTS-GLI-00005"),
+        ("hippocampus_001", "hippocampus_001"),
+        ("patient007", "patient007"),
+    ],
+)
+def test_examinations_are_known_to_be_of_one_patient_by_their_names(name, patient):
+    assert Case(name, ()).subject == patient
+    assert Case(name, (), patient="other").subject == "other"
 
 
 def test_values_of_the_file_become_those_of_the_task(tmp_path, put, phantom_task):

@@ -131,3 +131,21 @@ def test_a_split_has_as_many_folds_as_parts_and_a_few_patients_one_each():
     assert count(made(3), {}) == 3
     with pytest.raises(UsageError, match="there is no split 'other'"):
         count(made(7), published, name="other")
+
+
+def test_what_is_kept_for_testing_is_in_no_fold_unless_it_is_all_there_is():
+    cases = [replace(case, test=n < 4) for n, case in enumerate(made(10))]
+    assert {*split(cases, 0).cases} == {*cases}  # asked for these very cases
+    found = [choose(cases, {}, fold=fold) for fold in range(FOLDS)]
+    assert all(not case.test for parts in found for case in parts.cases)
+    assert count(cases, {}) == FOLDS
+    assert count(cases[:6], {}) == 2
+    assert len(choose(cases[:4], {}).cases) == 4
+
+
+def test_a_split_may_name_cases_of_one_patient_apart():
+    cases = made(4, patient=lambda n: f"patient_{n // 2}")
+    part = Part(("case_000", "case_002"), ("case_001",), watch_held_out=True)
+    found = choose(cases, {"published": (part,)})
+    assert [case.name for case in found.training] == ["case_000", "case_002"]
+    assert [case.name for case in found.held_out] == ["case_001"]

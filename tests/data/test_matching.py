@@ -106,3 +106,39 @@ def test_a_numbering_is_chosen_by_its_name(hippocampus_task):
     assert match(known, hippocampus_task, "two").task.labels["anterior"].value == 2
     with pytest.raises(UsageError, match=r"no numbering 'three'. Known are: one, two"):
         match(known, hippocampus_task, "three")
+
+
+@pytest.mark.parametrize(
+    ("channel", "modality"), [("CT", "ct"), ("CT portal", "ct"), ("FLAIR", "mr"), ("t2w", "mr")]
+)
+def test_a_channel_known_to_be_another_is_not_taken_for_the_only_one(
+    channel, modality, hippocampus_task
+):
+    other = data(ONE_FILE, (channel,), {1: "anterior", 2: "posterior"}, modalities=(modality,))
+    with pytest.raises(DataError, match=f"has the channels {channel}, but task hippocampus needs"):
+        match(other, hippocampus_task)
+
+
+def test_mr_is_not_taken_for_ct():
+    other = data(ONE_FILE, ("MRI",), {1: "spleen"}, modalities=("mr",))
+    with pytest.raises(DataError, match="has the channels MRI, but task synapse needs ct"):
+        match(other, tasks.read("synapse"))
+
+
+def test_labels_of_other_names_need_the_very_values_of_the_task(hippocampus_task):
+    named = {1: "vorn", 2: "hinten"}
+    matched = match(data(ONE_FILE, ("MRI",), named, spare=False), hippocampus_task)
+    assert matched.task is hippocampus_task
+    assert any("vorn (1) as anterior, hinten (2) as posterior" in note for note in matched.notes)
+    with pytest.raises(DataError, match=r"names the label values \[1\], but .* knows \[1, 2\]"):
+        match(data(ONE_FILE, ("MRI",), {1: "spleen"}, spare=False), hippocampus_task)
+
+
+def test_regions_of_other_values_are_refused(phantom_task):
+    # the phantom has 1 rim, 2 mantle and 4 inner; whole 1 2 4, core 2 4, innermost 4
+    named = {value: f"label_{value}" for value in (1, 2, 4)}
+    fields = {"channels": ("a", "b"), "labels": named, "spare": False}
+    same = data(ONE_FILE, **fields, regions={"all": (4, 2, 1), "core": (2, 4)})
+    assert match(same, phantom_task).task is phantom_task
+    with pytest.raises(DataError, match=r"the region core of the values \[1, 4\], and"):
+        match(data(ONE_FILE, **fields, regions={"all": (1, 2, 4), "core": (1, 4)}), phantom_task)

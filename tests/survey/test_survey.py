@@ -2,9 +2,12 @@
 
 import pytest
 
+from medseg.data import layouts
+from medseg.data.folds import Split
 from medseg.errors import DataError, ImageError
 from medseg.survey.findings import Severity
-from medseg.survey.survey import require_usable
+from medseg.survey.survey import look, require_usable
+from tests.fake_data import FORMS
 
 
 def test_sound_data_are_sound(survey_of):
@@ -50,3 +53,15 @@ def test_notes_of_the_layout_and_of_the_task_are_kept(survey_of):
     notes = " ".join(survey_of("synapse_copies").notes)
     assert "distances are in voxels" in notes
     assert "predictions are written with the data's values" in notes
+
+
+@pytest.mark.usefixtures("home")
+def test_a_patient_on_both_sides_of_a_split_is_told(tmp_path):
+    FORMS["acdc"](tmp_path / "acdc")
+    matched = layouts.find(tmp_path / "acdc")
+    end_diastole, end_systole, *others = matched.data_set.labelled
+    parts = Split(training=(end_diastole, *others[:2]), held_out=(end_systole,), name="by frame")
+    survey = look(matched, parts, on_case=lambda _: None)
+    (finding,) = [each for each in survey.findings if "both sides" in each.cause]
+    assert (finding.case, finding.severity) == ("patient001", Severity.SUSPECT)
+    assert not survey.sound

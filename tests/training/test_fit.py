@@ -78,18 +78,11 @@ def test_the_run_folder_holds_all_that_it_promises(whole_run):
     folder, outcome = whole_run
     there = {path.name for path in folder.path.iterdir()}
     assert there == {
-        "run.json",
-        "task.yaml",
-        "plan.yaml",
-        "experience.yaml",
-        "versions.json",
-        "split.json",
-        "metrics.csv",
-        "curves.png",
-        "last.ckpt",
-        "bundle",
-        "best",
+        *("run.json", "task.yaml", "plan.yaml", "experience.yaml", "versions.json", "split.json"),
+        *("metrics.csv", "curves.png", "last.ckpt", "bundle", "best", "pictures", "tensorboard"),
     }
+    drawn = {path.name for path in folder.pictures.iterdir()}
+    assert drawn == {"patches.png", "epoch_0001.png", "epoch_0002.png", "epoch_0003.png"}
     assert outcome.finished
     assert [row["step"] for row in read_metrics(folder.metrics)] == [2, 4, 6]
     bundle = bundles.read(folder.path)

@@ -193,5 +193,7 @@ def _require_distinct(data_set: DataSet) -> None:
         raise DataError(
             f"holds several cases called {repeated[0]}",
             where=data_set.root,
-            remedy="Rename or remove one",
+            remedy="Give each row a name of its own in a column called case"
+            if data_set.layout == "table"
+            else "Rename or remove one",
         )

@@ -71,7 +71,9 @@ def _case(folder: Path, frame: int) -> Case:
     """Return a frame; an image that is not there is named as it should be."""
     name = f"{folder.name}_frame{frame:02d}"
     image = _present(folder, name) or folder / f"{name}.nii.gz"
-    return Case(name, (image,), label=_present(folder, f"{name}_gt"), patient=folder.name)
+    label = _present(folder, f"{name}_gt")
+    is_test = folder.parent.name == "testing"
+    return Case(name, (image,), label, patient=folder.name, test=is_test)
 
 
 def _present(folder: Path, stem: str) -> Path | None:

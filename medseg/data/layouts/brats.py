@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from medseg.data.cases import Case
-from medseg.data.data_set import DataSet, sequence
+from medseg.data.data_set import DataSet, plain, sequence
 from medseg.data.layouts import decathlon
 from medseg.errors import DataError
 
@@ -36,15 +36,18 @@ _FILE: Final = re.compile(
     re.IGNORECASE,
 )
 _YEAR: Final = re.compile(r"brats(20)?(?P<year>17|18|19|20|21)_", re.IGNORECASE)
-_PATIENT: Final = re.compile(r"(BraTS-[A-Za-z]+-\d+)-\d+")
 
+_PARTS: Final = {  # what the names of labels hold that mean a part of a tumour, asked in this order
+    "oedema": ("edema",),
+    "necrosis": ("non_enhancing", "nonenhancing", "necro"),
+    "enhancing": ("enhancing",),
+}
+_CHILDREN: Final = "BraTS-PED"
 _OLD_VALUES: Final = {1: "necrosis", 2: "oedema", 4: "enhancing"}
 _NEW_VALUES: Final = {1: "necrosis", 2: "oedema", 3: "enhancing", 4: "resection_cavity"}
-_DECATHLON_VALUES: Final = {1: "oedema", 2: "necrosis", 3: "enhancing"}
 _NUMBERINGS: Final[dict[str, Mapping[int, str]]] = {
     "2018-2021": _OLD_VALUES,
     "2023-2024": _NEW_VALUES,
-    "decathlon": _DECATHLON_VALUES,
 }
 
 
@@ -90,11 +93,18 @@ def confirm(data_set: DataSet, voxels: Mapping[int, int]) -> str | None:
     """Say which edition the label values prove.
 
     Raises:
-        DataError: They belong to another edition than the names of the files.
+        DataError: They belong to another edition or challenge than the names of the files.
     """
     values = {value for value, count in voxels.items() if count} - {0}
     if not values:
         return None
+    if 4 in values and any(case.name.startswith(_CHILDREN) for case in data_set.cases):
+        raise DataError(
+            "holds children's tumours (BraTS-PED), where from 2024 on values mean 1 enhancing,"
+            " 2 non-enhancing, 3 cyst, 4 oedema, and not what they mean in gliomas of adults",
+            where=data_set.root,
+            remedy="Name the values in a task of your own and give the data as a CSV list",
+        )
     named = ", ".join(f"{value} {name}" for value, name in data_set.labels.items())
     (numbering,) = data_set.numberings
     shown = ", ".join(str(value) for value in sorted(values))
@@ -120,17 +130,32 @@ def _decathlon(root: Path) -> DataSet | None:
     found = decathlon.recognise(root)
     if found is None or {sequence(name) for name in found.channels} != set(_CHANNELS):
         return None
-    names = " ".join(found.labels.values()).lower()
-    if "edema" not in names or "enhancing" not in names:
+    parts = _parts(found.labels)
+    if sorted(parts.values()) != sorted(_PARTS):
         return None
     return replace(
         found,
         layout="brats",
         edition="BraTS as task 01 of the Medical Segmentation Decathlon",
-        numberings={"decathlon": _DECATHLON_VALUES},
+        numberings={"decathlon": parts},
         modalities=("mr",) * 4,
         task="brats",
     )
+
+
+def _parts(labels: Mapping[int, str]) -> dict[int, str]:
+    """Return which part of a tumour each value is by its name: copies number them in any order."""
+    return {
+        value: part
+        for value, name in labels.items()
+        for part in [_part(plain(name))]
+        if part is not None
+    }
+
+
+def _part(name: str) -> str | None:
+    told = (part for part, marks in _PARTS.items() if any(mark in name for mark in marks))
+    return next(told, None)
 
 
 def _cases(root: Path, naming: str) -> list[Case]:
@@ -151,12 +176,10 @@ def _case(folder: Path, name: str, roles: dict[str, Path], naming: str) -> Case:
     written = {role: f"{name}{mark}{word}" for word, role in table.items()}
     ending = "".join(next(iter(roles.values())).name.rpartition(".nii")[1:])
     images = tuple(roles.get(role, folder / (written[role] + ending)) for role in _CHANNELS)
-    patient = _PATIENT.fullmatch(name)
     return Case(
         name=name,
         images=images,
         label=roles.get("seg") or _odd_label(folder, images),
-        patient=patient[1] if patient else None,
     )
 
 

@@ -69,7 +69,10 @@ def _two_folders(root: Path) -> tuple[list[Case], tuple[str, ...]]:
     if images is None or labels is None:
         return [], ()
     by_case = {_ROLE.sub("", stem): path for stem, path in _files(labels).items()}
-    grouped, channels = _grouped(_files(images))
+    files = _files(images)
+    if files.keys() & by_case.keys():  # scan_0001 has a label map: the number is not a channel's
+        return [Case(name, (path,), by_case.get(name)) for name, path in files.items()], ("image",)
+    grouped, channels = _grouped(files)
     cases = [Case(name, paths, by_case.get(name)) for name, paths in grouped.items()]
     return cases, channels
 

@@ -110,6 +110,7 @@ def _cases(folder: Path, channels: int, ending: str, parts: list[str] | None) ->
             name,
             tuple(folder / part / f"{name}_{n:04d}{ending}" for n in range(channels)),
             label=_label(folder / part.replace("images", "labels") / f"{name}{ending}", part),
+            test=part == "imagesTs",
         )
         for part, cases in names.items()
         for name in cases

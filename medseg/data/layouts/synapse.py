@@ -66,6 +66,7 @@ _TEST_12: Final = (1, 2, 3, 4, 8, 22, 25, 29, 32, 35, 36, 38)
 _TEST_6: Final = (35, 36, 37, 38, 39, 40)
 _LABELLED: Final = (*range(1, 11), *range(21, 41))
 
+_FOLDERS: Final = ("img", "imagesTr", "imagesTs")
 _SCAN: Final = re.compile(r"(img|case)(?P<number>\d{4})(\.nii(\.gz)?|\.npy\.h5|_slice\d+\.npz)")
 
 
@@ -73,7 +74,7 @@ def recognise(root: Path) -> DataSet | None:
     """Return the cases below `root`, labelled or not.
 
     Raises:
-        DataError: The archive and a copy of it lie side by side.
+        DataError: The archive and a copy of it lie side by side, or a scan is there twice.
         ImageError: A label map is damaged that the numbering is told by.
     """
     if not root.is_dir():
@@ -81,8 +82,9 @@ def recognise(root: Path) -> DataSet | None:
     scans: dict[tuple[str, str], Path] = {}
     for path in sorted(root.rglob("*[0-9]*")):
         match = _SCAN.fullmatch(path.name)
-        if match is not None:
-            scans.setdefault((match[1], match["number"]), path)
+        if match is not None and (match[1] == "case" or path.parent.name in _FOLDERS):
+            first = scans.setdefault((match[1], match["number"]), path)
+            _require_beside(path, first, root)
     kinds = {kind for kind, _ in scans}
     if len(kinds) > 1:
         raise DataError(
@@ -94,8 +96,6 @@ def recognise(root: Path) -> DataSet | None:
         return None
     is_copy = kinds == {"case"}
     cases = tuple(_case(number, path) for (_, number), path in scans.items())
-    if not is_copy and not any(_lies_as_downloaded(path) for path in scans.values()):
-        return None
     return DataSet(
         layout="synapse",
         edition="Synapse in TransUNet's copies" if is_copy else "Synapse multi-organ CT",
@@ -143,8 +143,13 @@ def _case(number: str, path: Path) -> Case:
     return Case(f"img{number}", (path,), label if label.is_file() else None, patient=number)
 
 
-def _lies_as_downloaded(path: Path) -> bool:
-    return path.parent.name in ("img", "imagesTr", "imagesTs")
+def _require_beside(path: Path, first: Path, root: Path) -> None:
+    if path.parent != first.parent:
+        raise DataError(
+            f"holds one scan twice, as {first.relative_to(root)} and as {path.relative_to(root)}",
+            where=root,
+            remedy="Give the folder of one of the copies",
+        )
 
 
 def _told(cases: tuple[Case, ...], usual: str) -> str:

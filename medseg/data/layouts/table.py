@@ -6,6 +6,7 @@ list lies. `labels.json` beside it names the values of the label maps.
 """
 
 import csv
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -61,13 +62,26 @@ def recognise(root: Path) -> DataSet | None:
 def _rows(path: Path) -> list[dict[str, str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
+            heading = file.readline()
+            file.seek(0)
+            between = max(",;\t", key=heading.count)  # semicolons: Excel in much of Europe
+            rows = list(csv.DictReader(file, strict=True, delimiter=between))
+            columns = [
+                name.strip().lower() for name in next(csv.reader([heading], delimiter=between))
+            ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError("is no CSV list", where=path, remedy="Save it as CSV in UTF-8") from error
     uneven = [n for n, row in enumerate(rows, start=2) if None in row or None in row.values()]
     if not rows or uneven:
         what = f"line {uneven[0]} has not as many entries as the first" if uneven else "is empty"
         raise DataError(what, where=path, remedy="Give a heading and a row for each case")
+    twice = [name for name, number in Counter(columns).items() if number > 1]
+    if twice:
+        raise DataError(
+            f"has the column {twice[0]!r} twice",
+            where=path,
+            remedy="Give each channel a column of its own name",
+        )
     return [{name.strip().lower(): value.strip() for name, value in row.items()} for row in rows]
 
 
@@ -78,8 +92,15 @@ def _case(row: dict[str, str], channels: tuple[str, ...], path: Path, line: int)
             f"line {line} has no {lacking[0]}", where=path, remedy="Name the file, or drop the row"
         )
     images = tuple(path.parent / row[name] for name in channels)
+    name = row.get("case") or formats.stem(images[0])
+    if Path(name).name != name or "\\" in name:
+        raise DataError(
+            f"line {line} has the case {name!r}, which cannot be the name of a file",
+            where=path,
+            remedy="Write it without slashes",
+        )
     return Case(
-        name=row.get("case") or formats.stem(images[0]),
+        name=name,
         images=images,
         label=path.parent / row["label"] if row.get("label") else None,
         patient=row.get("patient") or None,
@@ -104,7 +125,19 @@ def _splits(
             parts[_PARTS[name]].append(case.subject)
     _require_apart(parts, path)
     training, validation, held_out = (tuple(dict.fromkeys(names)) for names in parts.values())
-    return {path.stem: (Part(training, held_out, validation),)} if training and held_out else {}
+    if not any(named):
+        return {}
+    if not training or not (held_out or validation):
+        lacking = "training" if not training else "validation or test"
+        raise DataError(
+            f"puts no case into {lacking}",
+            where=path,
+            remedy="Write both into the column split, or leave it empty: cases are then divided"
+            " into folds",
+        )
+    if not held_out:  # what watches the training is what is scored, as in cross-validation
+        return {path.stem: (Part(training, validation, watch_held_out=True),)}
+    return {path.stem: (Part(training, held_out, validation),)}
 
 
 def _require_apart(parts: dict[str, list[str]], path: Path) -> None:

@@ -74,3 +74,8 @@ def test_a_patient_that_is_there_twice_is_refused(recognised):
     recognised("acdc")
     with pytest.raises(DataError, match=r"several Info\.cfg of patient001"):
         recognised("acdc_older")
+
+
+def test_the_challenge_s_test_patients_are_in_no_fold(recognised):
+    parts = choose(recognised("acdc").labelled, {}, name="folds")
+    assert {case.subject for case in parts.cases} == {f"patient{n:03d}" for n in (1, 2, 3, 4, 89)}

@@ -1,5 +1,7 @@
 """BraTS: editions by naming, confirmed by label values."""
 
+import json
+
 import pytest
 
 from medseg.data import layouts
@@ -121,3 +123,23 @@ def test_what_macos_left_behind_is_skipped(tmp_path):
     (folder / "._BraTS2021_00000_seg.nii.gz").write_bytes(b"")
     (case,) = brats.recognise(tmp_path).cases
     assert case.label == folder / "BraTS2021_00000_seg.nii.gz"
+
+
+def test_the_decathlon_s_description_says_which_value_is_which_part(recognised, tmp_path):
+    recognised("brats_decathlon")
+    path = tmp_path / "Task01_BrainTumour" / "dataset.json"
+    names = {"1": "necrotic / non-enhancing", "2": "peritumoral edema", "3": "GD-enhancing tumor"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"labels": names}))
+    assert brats.recognise(tmp_path).labels == {1: "necrosis", 2: "oedema", 3: "enhancing"}
+    names["2"] = "other"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"labels": names}))
+    assert brats.recognise(tmp_path) is None  # what the values mean is not known
+
+
+def test_children_s_tumours_have_values_of_their_own(tmp_path):
+    values = {"enhancing": 1, "necrosis": 2, "oedema": 4}
+    _brats(tmp_path, "BraTS-PED-00001-000", 0, ("t1n", "t1c", "t2w", "t2f"), "-", values)
+    found = brats.recognise(tmp_path)
+    with pytest.raises(DataError, match=r"children's tumours .* 1 enhancing, .* task of your own"):
+        layouts.confirm(found, dict.fromkeys([0, 1, 2, 3, 4], 9))
+    assert "BraTS 2023" in layouts.confirm(found, dict.fromkeys([0, 1, 2, 3], 9))

@@ -94,9 +94,10 @@ def test_test_cases_that_are_there_have_no_label_map(listed, folder, put, hippoc
 
 
 def test_any_task_of_the_decathlon_is_made_of_its_description(listed, folder):
-    listed(name="Spleen", modality={"0": "CT"}, labels=LABELS)
+    listed(name="Spleen", modality={"0": "MRI"}, labels=LABELS)
     labels = {"0": "background", "1": "left thing", "2": "Cancer (all)"}
     document = json.loads((folder / "dataset.json").read_text()) | {"labels": labels}
+    document["modality"] = {"0": "CT"}
     (folder / "dataset.json").write_text(json.dumps(document))
     task = layouts.find(folder).task
     assert task.channels == {"ct": "ct"}

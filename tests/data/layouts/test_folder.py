@@ -57,3 +57,13 @@ def test_pairs_lie_flat_and_cases_in_folders_do_not(tmp_path):
         FORMS[form](tmp_path / form)
     assert layouts.is_flat(folder.recognise(tmp_path / "pairs"))
     assert not layouts.is_flat(folder.recognise(tmp_path / "case_folders"))
+
+
+def test_numbers_of_cases_are_not_taken_for_those_of_channels(tmp_path):
+    for name in ("images/scan_0001", "images/scan_0002", "labels/scan_0001", "labels/scan_0002"):
+        path = tmp_path / f"{name}.nii.gz"
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    found = folder.recognise(tmp_path)
+    assert [case.name for case in found.labelled] == ["scan_0001", "scan_0002"]
+    assert found.channels == ("image",)

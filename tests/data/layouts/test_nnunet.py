@@ -91,3 +91,18 @@ def test_a_damaged_split_is_refused(folder):
     (folder / "splits_final.json").write_text("[1]")
     with pytest.raises(DataError, match="not a list of parts"):
         nnunet.recognise(folder)
+
+
+def test_labelled_cases_for_testing_are_in_no_fold(folder):
+    for path in [
+        *(folder / "imagesTr").glob("*00000_*"),
+        folder / "labelsTr/BraTS2021_00000.nii.gz",
+    ]:
+        place = folder / path.parent.name.replace("Tr", "Ts") / path.name
+        place.parent.mkdir(exist_ok=True)
+        path.rename(place)
+    found = nnunet.recognise(folder)
+    assert len(found.labelled) == 4  # it can be scored
+    parts = choose(found.labelled, found.splits, name="folds")
+    assert "BraTS2021_00000" not in {case.name for case in parts.cases}
+    assert len(parts.cases) == 3

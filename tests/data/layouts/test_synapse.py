@@ -122,3 +122,18 @@ def test_the_archive_beside_a_copy_of_it_is_refused(recognised):
     recognised("synapse")
     with pytest.raises(DataError, match="the same patients twice"):
         recognised("synapse_copies")
+
+
+def test_a_scan_that_is_there_twice_is_refused_and_not_chosen_from(recognised, tmp_path):
+    recognised("synapse")
+    (tmp_path / "RawData").rename(tmp_path / "an archive")
+    with pytest.raises(DataError, match=r"one scan twice, as RawData.* and as an archive"):
+        recognised("synapse")
+
+
+def test_predictions_beside_the_archive_are_not_taken_for_scans(recognised, tmp_path):
+    before = recognised("synapse").cases
+    path = tmp_path / "RawData" / "Predicted" / "img0001.nii.gz"
+    path.parent.mkdir()
+    path.touch()
+    assert synapse.recognise(tmp_path).cases == before
