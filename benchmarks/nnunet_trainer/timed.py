@@ -28,7 +28,9 @@ class TimedTrainer(nnUNetTrainer):
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.seconds = float(os.environ["TIMED_SECONDS"])
-        self.num_iterations_per_epoch = 10  # so that the rate falls in many steps, as over 1000
+        self.num_iterations_per_epoch = (
+            5  # so that the rate falls in many steps, and little time is left
+        )
         self.num_val_iterations_per_epoch = 1  # only its log reads them
 
     def run_training(self) -> None:

@@ -3,8 +3,9 @@
 Rules, in order:
 
 1. Spacing: the recipe's, else the task's, else the median of the data along each axis; where the
-   coarsest axis has more than three times the spacing of the finest, its tenth percentile
-   (nnU-Net's rule, so that thin slices are not thrown away).
+   coarsest axis has more than three times the spacing of both others and less than a third of
+   their voxels, its tenth percentile, though not less than the others (nnU-Net's rule, so that thin
+   slices are not thrown away).
 2. Size of the network: the recipe's options, else `base` on a GPU and `small` on a CPU.
 3. Patch: the median size of the data at that spacing, rounded up to a multiple of eight, at most
    128 (GPU) or 96 (CPU) voxels along an axis.
@@ -189,9 +190,13 @@ def _spacing(recipe: Recipe, task: Task, data: Fingerprint) -> Spacing:
         return task.spacing_mm
     spacings = np.array(data.spacings_mm)
     chosen = np.median(spacings, axis=0)
+    sizes = np.median(np.array(data.shapes), axis=0)
     coarsest = int(chosen.argmax())
-    if chosen[coarsest] > ANISOTROPY * chosen.min():
-        chosen[coarsest] = np.percentile(spacings[:, coarsest], 10)
+    others = np.arange(3) != coarsest
+    is_thick = chosen[coarsest] > ANISOTROPY * chosen[others].max()
+    if is_thick and ANISOTROPY * sizes[coarsest] < sizes[others].min():
+        thin = float(np.percentile(spacings[:, coarsest], 10))
+        chosen[coarsest] = max(thin, float(chosen[others].max()))
     i, j, k = (round(float(length), 4) for length in chosen)
     return (i, j, k)
 

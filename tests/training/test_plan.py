@@ -63,6 +63,31 @@ def test_thick_slices_take_the_tenth_percentile(hippocampus_task):
     assert _plan(data, hippocampus_task).spacing_mm == (1.0, 1.0, 6.0)
 
 
+@pytest.mark.parametrize(
+    ("shape", "spacings_mm"),
+    [
+        ((36, 50, 35), [(1.0, 1.0, 1.0)] * 5),
+        ((512, 512, 90), [(0.7 + 0.02 * n, 0.7 + 0.02 * n, 2.5 + n / 4) for n in range(11)]),
+        ((512, 512, 90), [(0.7, 0.7, 0.5)] * 2 + [(0.7, 0.7, 5.0)] * 9),  # thinner than across
+        ((200, 200, 80), [(1.0, 1.0, 5.0 + n) for n in range(11)]),  # thick, but many slices
+        ((200, 200, 10), [(1.0, 2.5, 6.0 + n) for n in range(11)]),  # thrice the finest alone
+    ],
+)
+def test_spacing_is_that_of_nnunets_planner(hippocampus_task, shape, spacings_mm):
+    from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import (
+        ExperimentPlanner,
+    )
+
+    shapes = [shape] * len(spacings_mm)
+    planner = ExperimentPlanner.__new__(ExperimentPlanner)  # its own data would have to be on disk
+    planner.overwrite_target_spacing = None
+    planner.anisotropy_threshold = 3
+    planner.dataset_fingerprint = {"spacings": spacings_mm, "shapes_after_crop": shapes}
+    expected = planner.determine_fullres_target_spacing()
+    found = _plan(Fingerprint(shapes=shapes, spacings_mm=spacings_mm), hippocampus_task).spacing_mm
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
 def test_the_recipes_spacing_comes_first(data, hippocampus_task):
     assert _plan(data, hippocampus_task, "spacing_mm=[2,2,2]").spacing_mm == (2.0, 2.0, 2.0)
 
