@@ -70,3 +70,11 @@ def test_a_model_below_the_bar_is_not_shipped(script, trained, tmp_path, monkeyp
     with pytest.raises(SystemExit, match=r"mean Dice 0\.8500"):
         ship(script, trained, tmp_path, monkeypatch, dice=0.86)
     assert model_list.shipped() == []
+
+
+@pytest.mark.usefixtures("home")
+def test_a_model_that_is_too_large_is_not_shipped(script, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(script, "MOST_BYTES", 1_000)
+    with pytest.raises(SystemExit, match="Not shipped"):
+        ship(script, trained, tmp_path, monkeypatch, dice=0.9)
+    assert model_list.shipped() == []

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from medseg.cli.console import out
-from medseg.errors import UsageError
+from medseg.cli.output import require_no_source
+from medseg.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     from medseg.export import Exporter
@@ -49,12 +50,19 @@ def export(
     from medseg import task as tasks
     from medseg.formats import Choice
 
+    if reference is not None and not reference.exists():
+        raise ImageError(
+            "there is no such file or folder", where=reference, remedy="Check the path"
+        )
     chosen = exporters.chosen(file_format, output)
     shown = None if reference is None else exporters.Reference((reference,), Choice(series))
     settings = exporters.Settings(shown, regions=regions, frames=dicom_seg)
     exporters.require_series(chosen, settings)
     segmentation = formats.read_segmentation(label_map, tasks.read(task))
-    for exporter, path in zip(chosen, _paths(label_map, output, chosen), strict=True):
+    paths = _paths(label_map, output, chosen)
+    for path in paths:
+        require_no_source(path, (label_map, reference))
+    for exporter, path in zip(chosen, paths, strict=True):
         exporter.write(path, segmentation, settings)
         out.print(str(path))
 
@@ -69,9 +77,4 @@ def _paths(label_map: Path, output: Path | None, chosen: "list[Exporter]") -> li
             remedy="Leave -o away, or export one format at a time",
         )
     beside = label_map.parent / formats.stem(label_map)
-    paths = [output or beside.with_name(beside.name + exporter.SUFFIX) for exporter in chosen]
-    if any(path.resolve() == label_map.resolve() for path in paths):
-        raise UsageError(
-            "would be written over itself", where=label_map, remedy="Name another file with -o"
-        )
-    return paths
+    return [output or beside.with_name(beside.name + exporter.SUFFIX) for exporter in chosen]

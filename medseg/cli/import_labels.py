@@ -36,7 +36,7 @@ def import_labels(
     """
     from medseg import export, formats
     from medseg import task as tasks
-    from medseg.cli.output import require_folder
+    from medseg.cli.output import require_folder, require_no_source
     from medseg.formats import Choice
 
     require_folder(output)
@@ -47,9 +47,10 @@ def import_labels(
     if image is not None:
         name = formats.stem(image)
         found = _onto(formats.read(image, Choice(series)).grid, found, file)
+    target = output / f"{name}.nii.gz"
+    require_no_source(target, (file, image))
     for label in known.labels:
         err.print(f"{known.title_of(label)}: {found.volume_ml(label):.4g} mL")
-    target = output / f"{name}.nii.gz"
     export.write(target, found)
     out.print(str(target))
 

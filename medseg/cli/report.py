@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medseg.cli.console import bar, out
-from medseg.cli.output import require_folder
+from medseg.cli.output import require_folder, require_page
 from medseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def report(
             )
         out.print(str(index))
         return
+    require_page(output)
     bundle = model_list.choose(model) if model is not None else None
     found = results.of_file(place, task=chosen, scans=scan or (), bundle=bundle)
     path = output or place.with_name(f"{formats.stem(place)}.html")

@@ -44,6 +44,31 @@ def test_a_label_map_is_not_written_over_itself(label_map, capsys):
     assert label_map.read_bytes() == before
 
 
+def test_a_scan_is_not_written_over(label_map, put, capsys):
+    scan = put(label_map.with_name("scan.nii.gz"), np.ones((5, 6, 7), np.float32))
+    before = scan.read_bytes()
+    given = ["--task", "hippocampus", "--reference", str(scan)]
+    assert run(["export", str(label_map), *given, "-o", str(scan)]) == 2
+    assert "scan.nii.gz: is read and would be written over itself" in capsys.readouterr().err
+    assert scan.read_bytes() == before
+
+
+def test_a_slice_of_the_series_is_not_written_over(label_map, tmp_path, capsys):
+    first = tmp_path / "series" / "a.dcm"
+    first.parent.mkdir()
+    first.write_bytes(b"slice")
+    given = ["--task", "hippocampus", "--reference", str(first.parent)]
+    assert run(["export", str(label_map), *given, "-o", str(first)]) == 2
+    assert "would be written over itself" in capsys.readouterr().err
+    assert first.read_bytes() == b"slice"
+
+
+def test_a_scan_that_is_not_there_is_told(label_map, capsys):
+    given = ["--task", "hippocampus", "--to", "dicom-seg", "--reference", "missing"]
+    assert run(["export", str(label_map), *given]) == 3
+    assert "missing: there is no such file or folder" in capsys.readouterr().err
+
+
 def test_several_formats_lie_beside_the_label_map(label_map, capsys):
     wanted = "mrb,stl,ctbl,csv,labels.json,label"
     assert run(["export", str(label_map), "--task", "hippocampus", "--to", wanted]) == 0

@@ -86,6 +86,17 @@ def test_a_segment_that_is_no_label_is_named_with_the_choices(tmp_path, capsys):
     assert "Anterior hippocampus, Posterior hippocampus" in shown
 
 
+def test_neither_the_scan_nor_the_correction_is_written_over(scan, tmp_path, put, capsys):
+    file = corrected(tmp_path / "a.seg.nrrd", np.ones(SHAPE, np.uint8), AFFINE, "anterior")
+    before = scan.read_bytes()
+    given = ["import", str(file), "--task", "hippocampus", "-o", str(scan.parent)]
+    assert run([*given, "--image", str(scan)]) == 2
+    assert "p7.nii.gz: is read and would be written over itself" in capsys.readouterr().err
+    assert scan.read_bytes() == before
+    drawn = put(tmp_path / "labels" / "p7.nii.gz", np.ones(SHAPE, np.uint8), AFFINE)
+    assert run(["import", str(drawn), "--task", "hippocampus", "-o", str(drawn.parent)]) == 2
+
+
 def test_a_result_is_no_folder(tmp_path, capsys):
     file = corrected(tmp_path / "a.seg.nrrd", np.ones(SHAPE, np.uint8), AFFINE, "anterior")
     assert run(["import", str(file), "--task", "hippocampus", "-o", "a.nii.gz"]) == 2

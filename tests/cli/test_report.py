@@ -41,6 +41,16 @@ def test_a_model_gives_the_task_and_its_provenance(result, untrained, tmp_path):
     assert untrained.hash in page.read_text(encoding="utf-8")
 
 
+def test_a_page_is_not_written_over_a_scan_or_a_folder(result, tmp_path, capsys):
+    scan = result.with_name("scan.nii.gz")
+    before = scan.read_bytes()
+    given = (result, "--scan", scan, "--task", "hippocampus")
+    assert report(*given, "-o", scan) == 2
+    assert "Name a file that ends in .html" in " ".join(capsys.readouterr().err.split())
+    assert scan.read_bytes() == before
+    assert report(*given, "-o", tmp_path) == 2
+
+
 def test_a_label_map_without_its_scan_is_refused(result, capsys):
     assert report(result, "--task", "hippocampus") == 2
     assert "--scan FILE" in capsys.readouterr().err
