@@ -130,7 +130,7 @@ def _data_set(folder: Path, task: Task) -> tuple[Matched | None, str | None]:
     except DataError as error:
         reason = error.what.splitlines()[0]
         return None, (
-            f"its data set cannot be taken as one: {folder.name} {reason}; labels are written with"
+            f"its data set cannot be taken as one: it {reason}; labels are written with"
             " the model's own values"
         )
     if found is None or layouts.is_flat(found):

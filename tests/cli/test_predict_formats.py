@@ -78,6 +78,7 @@ def test_the_ending_of_the_output_is_a_format(scan, untrained, tmp_path):
         (["--format", "dicom-seg"], "dicom-seg refers to a DICOM series, and there is none"),
         (["--format", "obj"], "there is no format 'obj'"),
         (["--format", "mrb", "-o", "a.nii.gz"], "a.nii.gz is named as nii.gz, and not as mrb"),
+        (["-o", "a.txt"], "a.txt would be a folder, but is called as a file is"),
     ],
 )
 def test_what_cannot_be_written_is_refused_before_the_network_runs(

@@ -154,14 +154,15 @@ def test_scans_side_by_side_with_their_labels_are_of_no_data_set(tmp_path):
 
 
 def test_a_data_set_that_contradicts_itself_is_not_taken_in_silence(tmp_path):
-    FORMS["brats_2023"](tmp_path / "data")
-    FORMS["brats_2021"](tmp_path / "data")
-    scans = find([tmp_path / "data"], tasks.read("brats"))
+    FORMS["brats_2023"](tmp_path / "Doe")
+    FORMS["brats_2021"](tmp_path / "Doe")
+    scans = find([tmp_path / "Doe"], tasks.read("brats"))
     assert len(scans) == 8
     for scan in scans:
         assert scan.matched is None
         assert "labels are written with the model's own values" in scan.remark
-    one = next(path.parent for path in (tmp_path / "data").rglob("*-t1n.nii.gz"))
+        assert "Doe" not in scan.remark  # it goes into reports, which name no folder
+    one = next(path.parent for path in (tmp_path / "Doe").rglob("*-t1n.nii.gz"))
     assert [scan.remark for scan in find([one], tasks.read("brats"))] == [None]
 
 
