@@ -10,7 +10,6 @@ from medseg.cli import result_files
 from medseg.cli.channel_options import parsed
 from medseg.cli.cohort_progress import listening
 from medseg.cli.console import err, show
-from medseg.cli.output import require_folder
 from medseg.errors import CasesFailedError, UsageError
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def predict(
     With -o FOLDER, what was done is kept in FOLDER/report.json: volumes, quality, seconds, memory.
     A second run goes on where the first one stopped.
     """
-    from medseg import export, formats
+    from medseg import export
     from medseg.cli.memory_table import memory_table
     from medseg.inference import cluster, cohort_run, memory_plan
     from medseg.inference.device import choose
@@ -120,8 +119,6 @@ def predict(
     choice, channels = _choice(series, volume), parsed(channel or [])
     bundle, *others = _models(model, held_out)
     exporters = export.chosen(file_format, output, usual="nii.gz")
-    if output is not None and not (export.by_ending(output) or formats.suffix_of(output)):
-        require_folder(output)
     found = _scans(scans, channels, held_out, bundle.task, series)
     jobs, leading = result_files.plan(found, output, exporters)
     write = result_files.writer(jobs, leading, exporters, choice)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medseg.cli.output import require_folder
+
 if TYPE_CHECKING:
     from medseg.export import Exporter
     from medseg.formats import Choice
@@ -21,11 +23,13 @@ def plan(
     for cases that are done in the others; of equals, one that medseg reads itself.
 
     Raises:
-        UsageError: The scans cannot go to `output`.
+        UsageError: The scans cannot go to `output`, or a folder would be called as a file is.
     """
-    from medseg import formats
+    from medseg import export, formats
     from medseg.inference.cohort import plan_jobs
 
+    if output is not None and not (export.by_ending(output) or formats.suffix_of(output)):
+        require_folder(output)
     plans = [(plan_jobs(scans, output, exporter.SUFFIX), exporter) for exporter in exporters]
 
     def rank(plan: "tuple[list[Job], Exporter]") -> tuple[int, bool]:
