@@ -143,13 +143,22 @@ def _check(archive: zipfile.ZipFile, path: Path) -> list[str]:
         raise _altered(path)
     for name, expected in hashes.items():
         with archive.open(name) as stream:
-            start = stream.read(4)
-        if start.startswith(_PICKLE_STARTS[0]) or start == _PICKLE_STARTS[1]:
+            start = stream.read(9)
+        if _is_pickle(start):
             raise _would_be_unpickled(name, path)
         with archive.open(name) as stream:
             if _digest(stream.read, archive.getinfo(name).file_size) != expected:
                 raise _altered(path, name)
     return names
+
+
+def _is_pickle(start: bytes) -> bool:
+    """Tell a file that would have to be unpickled by its first nine bytes.
+
+    A safetensors file begins with the length of its header in eight bytes, which may happen to look
+    like a pickle, and goes on with the header's brace.
+    """
+    return start.startswith(_PICKLE_STARTS) and start[8:] != b"{"
 
 
 def _require_known(entry: zipfile.ZipInfo, path: Path) -> None:

@@ -157,3 +157,14 @@ def test_an_entry_that_is_there_twice_or_compressed_is_refused(archive, tmp_path
     for path in (twice, sealed(tmp_path / "small.zip")):
         with pytest.raises(ModelError, match="altered"):
             bundle_archive.verify(path)
+
+
+def test_weights_whose_first_byte_is_that_of_a_pickle_are_taken(
+    tmp_path, hippocampus_task, make_plan
+):
+    # A header of 128 bytes: its length begins with the byte that every pickle begins with.
+    weights = {"w" * 68: torch.zeros(1)}
+    bundle = bundles.write(tmp_path / "model", hippocampus_task, make_plan(), weights)
+    assert bundle.weights.read_bytes()[0] == 0x80
+    bundle_archive.export(bundle, tmp_path / "model.zip")
+    bundle_archive.verify(tmp_path / "model.zip")

@@ -7,6 +7,7 @@ The report is written by the program that was called, and by no other.
 
 import functools
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,9 +64,9 @@ def run(
     try:
         gpus = 0 if device == "cpu" else min(1, int(ray.cluster_resources().get("GPU", 0)))
         task = ray.remote(max_retries=RETRIES, num_cpus=1, num_gpus=gpus)(_segmented)
-        folders = tuple(model.folder for model in predictor.models)
+        folders = tuple(model.folder.absolute() for model in predictor.models)
         common = ray.put((folders, device, predictor.options, settings, write))
-        pending = {task.remote(job, expected[job], common): job for job in waiting}
+        pending = {task.remote(from_anywhere(job), expected[job], common): job for job in waiting}
         while pending:
             ended, _ = ray.wait(list(pending), num_returns=1)
             job = pending.pop(ended[0])
@@ -80,6 +81,15 @@ def run(
     finally:
         ray.shutdown()  # ends the tasks that are left
     return Outcome(len(waiting) - len(failures), len(jobs) - len(waiting), failures)
+
+
+def from_anywhere(job: Job) -> Job:
+    """Return the job with paths that do not depend on the folder in which a process runs."""
+    case = job.scan.case
+    images = tuple(image.absolute() for image in case.images)
+    label = None if case.label is None else case.label.absolute()
+    scan = replace(job.scan, case=replace(case, images=images, label=label))
+    return Job(scan, job.output.absolute())
 
 
 def _connected(address: str) -> Any:

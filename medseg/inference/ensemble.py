@@ -23,13 +23,13 @@ def require_same_task(models: Sequence[Model]) -> None:
     """Refuse models that segment different things.
 
     Raises:
-        UsageError: Channels, labels or regions differ.
+        UsageError: Channels, labels or regions differ, or their order does.
     """
     first = models[0]
     for other in models[1:]:
         for what in ("channels", "labels", "regions"):
             one, two = _meaning(first.task, what), _meaning(other.task, what)
-            if one != two:
+            if list(one.items()) != list(two.items()):  # their order is that of the outputs
                 raise UsageError(
                     f"its {what} are {two}, and those of {first.folder} are {one}",
                     where=other.folder,

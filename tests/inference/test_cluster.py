@@ -2,6 +2,7 @@ import os
 import shutil
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,3 +103,13 @@ def test_a_cluster_that_is_not_there_and_a_missing_ray_are_told(jobs, untrained,
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"pip install medseg\[ray\]"):
         cluster.run(*given, write=export.write, address="local")
+
+
+def test_a_process_that_runs_elsewhere_finds_the_same_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    case = Case("a", (Path("a_t1.nii"), Path("a_t2.nii")), label=Path("a_seg.nii"), patient="p")
+    job = cluster.from_anywhere(Job(Scan(case), Path("out/a.nii.gz")))
+    assert job.output == tmp_path / "out" / "a.nii.gz"
+    assert job.case.images == (tmp_path / "a_t1.nii", tmp_path / "a_t2.nii")
+    assert job.case.label == tmp_path / "a_seg.nii"
+    assert (job.case.name, job.case.patient) == ("a", "p")

@@ -49,6 +49,17 @@ def test_models_of_other_labels_are_refused(hippocampus_task, phantom_task, make
         ensemble.require_same_task([one, model(phantom_task, "two")])
 
 
+@pytest.mark.parametrize("what", ["labels", "channels"])
+def test_models_whose_outputs_or_channels_come_in_another_order_are_refused(
+    phantom_task, make_plan, what
+):
+    turned = dict(reversed(list(getattr(phantom_task, what).items())))
+    other = phantom_task.model_copy(update={what: turned})
+    models = [Bundle(Path(n), task, make_plan()) for n, task in (("a", phantom_task), ("b", other))]
+    with pytest.raises(UsageError, match=f"its {what}"):
+        ensemble.require_same_task(models)
+
+
 def test_a_hash_does_not_depend_on_the_order():
     one, two = "a" * 64, "b" * 64
     assert ensemble.hash_of([one]) == one
