@@ -25,7 +25,9 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
         debug: Let errors through with their traceback.
     """
     from medseg.cli import app
+    from medseg.cli.console import err, out
 
+    err.quiet = out.quiet = False  # an earlier run in this process may have followed another one
     try:
         app(arguments, prog_name="medseg")
     except SystemExit as leaving:

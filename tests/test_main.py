@@ -95,3 +95,13 @@ def test_debug_may_stand_anywhere(monkeypatch):
     with pytest.raises(SystemExit):
         __main__.main()
     assert seen == [(["predict", "scan.nii"], True)]
+
+
+def test_a_training_that_follows_another_process_silences_itself_alone(monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert run(["train", "--task", "phantom", "--fold", "none"]) == 2
+    monkeypatch.delenv("WORLD_SIZE")
+    capsys.readouterr()
+    assert run(["tasks"]) == 0
+    assert "hippocampus" in capsys.readouterr().out
