@@ -2,7 +2,7 @@
 
 `RandAffined` samples image and labels on a grid each, in two passes over coordinates of four
 components; `RandGaussianNoised` draws in float64. Here both keys share one grid, and noise is drawn
-in float32. On a patch of 96x96x96 that takes a little over half, and a quarter, of the time.
+in float32. On a patch of 96x96x96 that takes three quarters, and a quarter, of the time.
 """
 
 import numpy as np

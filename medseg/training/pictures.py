@@ -1,7 +1,7 @@
 """Pictures of what a network is shown and of what it makes of a held-out case.
 
-Drawn in milliseconds, since they are drawn during training: slices with thin contours in the
-colours of the task's labels, without words.
+They are drawn during training, hence plainly: slices with thin contours in the colours of the
+task's labels, without words.
 """
 
 import io
