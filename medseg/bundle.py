@@ -24,10 +24,10 @@ from medseg import task as tasks
 from medseg.errors import ModelError, UsageError
 from medseg.experience import Experience
 from medseg.recipe import Plan
-from medseg.shapes import Box
+from medseg.shapes import Box, Shape
 from medseg.task import Task
 from medseg.version import __version__
-from medseg.volume import Volume
+from medseg.volume import Grid, Volume, resampled_grid, upright
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -141,6 +141,16 @@ class Bundle:
         from medseg.data import preprocessing
 
         return preprocessing.prepare_on_demand(volume, self.task, self.plan, place)
+
+    def image_shape(self, grid: Grid) -> Shape:
+        """Return the voxels of the image that a scan on `grid` becomes."""
+        return resampled_grid(upright(grid), self.plan.spacing_mm).shape
+
+    def preparing_bytes(self, grid: Grid, channels: int) -> tuple[int, int]:
+        """Return what the image of such a scan takes, and what making it takes beside that."""
+        from medseg.data import preprocessing
+
+        return preprocessing.preparing_bytes(upright(grid), channels, self.plan)
 
 
 def write(

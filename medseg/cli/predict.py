@@ -92,7 +92,10 @@ def predict(
     ] = False,
     max_memory: Annotated[
         str | None,
-        typer.Option(help="Most memory to take, as 8G; tiles are made to fit. Else what is free."),
+        typer.Option(
+            help="Most memory to take, as 8G, else what is free; tiles are made to fit. Of a GPU's"
+            " memory, what is free there."
+        ),
     ] = None,
     ray: Annotated[
         str | None,

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Float32, Shaped
 from torch import Tensor
 
-from medseg.data import resampling
+from medseg.data import intensity, resampling
 from medseg.data.intensity import normalised_pieces, normaliser
 from medseg.recipe import Plan
 from medseg.regions import decode_logits, entropy
@@ -23,6 +23,9 @@ from medseg.shapes import Box, Image, LabelMap, Scores, Shape, Voxels
 from medseg.task import Task
 from medseg.volume import AxisOrder, Grid, Volume, order_to_ras, reorder, resampled_grid
 from medseg.volume import to_ras as volume_to_ras
+
+_FLOAT: Final = 4
+_DOUBLE: Final = 8
 
 LARGE: Final = 1 << 26
 """Voxels, of all channels together; fewer are prepared at once, which takes less time."""
@@ -154,6 +157,14 @@ def is_on_demand(upright: Grid, channels: int, plan: Plan) -> bool:
     """Tell whether an image on an upright grid is large and need not be resampled."""
     large = math.prod(upright.shape) * channels >= LARGE
     return large and resampled_grid(upright, plan.spacing_mm).shape == upright.shape
+
+
+def preparing_bytes(upright: Grid, channels: int, plan: Plan) -> tuple[int, int]:
+    """Return what an image prepared on demand takes, and what making it takes beside that."""
+    shape = resampled_grid(upright, plan.spacing_mm).shape
+    held = 0 if is_on_demand(upright, channels, plan) else math.prod(shape)
+    pieces = min(math.prod(upright.shape) * channels, intensity.PIECE_VOXELS)
+    return held * channels * _FLOAT, 4 * _DOUBLE * pieces
 
 
 def prepare_labels(

@@ -139,15 +139,15 @@ def slabs(
     places = lattice.places(0, length)
     carried: Tensor | None = None
     first = end = done = 0
-    for part in _thin(pieces, shape, rows):
-        held = part if carried is None else torch.cat([carried, part], dim=1)
+    for thin in _thin(pieces, shape, rows):
+        held = thin if carried is None else torch.cat([carried, thin], dim=1)
         end = first + held.shape[1]
         ready = int(torch.searchsorted(places.upper, end))
         step = rows or _rows(held.shape[0], shape)
         for start in range(done, ready, step):
             stop = min(start + step, ready)
-            planes = _along(held, 1, places.part(start, stop, first))
-            yield _in_plane(planes, lattice).numpy()
+            part = places.part(start, stop, first)
+            yield _in_plane(_along(held, 1, part), lattice).numpy()
         done = ready
         keep = min(int(places.lower[done]), end) if done < shape[0] else end
         carried = held[:, keep - first :].clone() if keep < end else None
@@ -205,8 +205,9 @@ def _in_plane(planes: Tensor, lattice: _Lattice) -> Tensor:
     planes = _along(planes, 2, j)
     if not k.weight.any():
         return _along(planes, 3, k)
-    turned = planes.transpose(2, 3).contiguous()  # whole rows are picked some times as fast
-    return _along(turned, 2, k).transpose(2, 3).contiguous()
+    planes = planes.transpose(2, 3).contiguous()  # whole rows are picked some times as fast
+    planes = _along(planes, 2, k)
+    return planes.transpose(2, 3).contiguous()
 
 
 def _along(planes: Tensor, axis: int, places: _Places) -> Tensor:

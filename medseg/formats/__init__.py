@@ -143,7 +143,9 @@ def holds_dicom(folder: Path) -> bool:
 def chosen_volume(
     channels: Shaped[np.ndarray, "channels i j k"], choice: Choice, *, where: Path
 ) -> Shaped[np.ndarray, "chosen i j k"]:
-    """Return the one of `channels` that `choice` names, or all if it names none.
+    """Return a copy of the one of `channels` that `choice` names, or all if it names none.
+
+    The others need not be held for its sake.
 
     Raises:
         ImageError: There are not that many.
@@ -152,7 +154,7 @@ def chosen_volume(
         return channels
     if len(choice.volume) != 1 or not 1 <= choice.volume[0] <= len(channels):
         raise no_such_volume(choice, (len(channels),), where=where)
-    return channels[choice.volume[0] - 1 : choice.volume[0]]
+    return np.array(channels[choice.volume[0] - 1 : choice.volume[0]], order="K")
 
 
 def no_such_volume(choice: Choice, counts: tuple[int, ...], *, where: Path) -> ImageError:

@@ -219,7 +219,7 @@ def _of_five_axes(
     inside = [1 <= number <= count for number, count in zip(numbers, counts, strict=False)]
     if len(numbers) != len(counts) or not all(inside):
         raise formats.no_such_volume(choice, counts, where=path)
-    return voxels[:, :, :, numbers[0] - 1, numbers[1] - 1][None]
+    return np.array(voxels[:, :, :, numbers[0] - 1, numbers[1] - 1], order="K")[None]
 
 
 def _tells_sides(image: Any) -> bool:

@@ -44,7 +44,7 @@ def read(path: Path, choice: Choice = ANY) -> Volume:
     voxels = _channels_first(SimpleITK.GetArrayFromImage(image), image, path)
     voxels = formats.chosen_volume(voxels, choice, where=path)
     i, j, k = voxels.shape[1:]
-    affine = formats.as_affine(_affine(image), where=path)
+    affine = formats.as_affine(affine_of(image), where=path)
     return Volume(formats.as_numbers(voxels, where=path), Grid((i, j, k), affine))
 
 
@@ -83,7 +83,8 @@ def _channels_first(array: np.ndarray, image: Any, path: Path) -> Voxels:
     )
 
 
-def _affine(image: Any) -> Affine:
+def affine_of(image: Any) -> Affine:
+    """Return voxel indices to RAS+ millimetres, of an image or of the reader of one."""
     dimension = image.GetDimension()
     directions = np.array(image.GetDirection()).reshape(dimension, dimension)
     lps = np.eye(4)

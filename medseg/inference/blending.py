@@ -89,10 +89,8 @@ class Band:
         self._shape = replaced(extent, axis, depth)
         self._along = axes[axis]
         self._weight = weight.to(device)
-        self._row = torch.zeros(replaced(extent, axis, patch[axis]), device=device)
-        for i, j, k in itertools.product(*replaced(axes, axis, [0])):
-            self._row[box((i, j, k), patch)] += self._weight
-        self._share = torch.empty_like(self._row)
+        self._across = list(itertools.product(*replaced(axes, axis, [0])))
+        self._share = torch.empty(replaced(extent, axis, patch[axis]), device=device)
         self._shifts: list[int] = []
         self._total: Tensor | None = None
 
@@ -107,10 +105,13 @@ class Band:
         if shifts == self._shifts:
             return
         self._shifts = shifts
-        self._share.zero_()
+        column = torch.zeros_like(self._weight)  # of all patches that meet one along the axis
         for shift in shifts:
-            into = self._share.narrow(self._axis, max(0, shift), size - abs(shift))
-            into += self._row.narrow(self._axis, max(0, -shift), size - abs(shift))
+            into = column.narrow(self._axis, max(0, shift), size - abs(shift))
+            into += self._weight.narrow(self._axis, max(0, -shift), size - abs(shift))
+        self._share.zero_()
+        for place in self._across:
+            self._share[box(place, self._patch)] += column
         self._share.reciprocal_()
 
     def add(self, answers: Sequence[Answer]) -> None:

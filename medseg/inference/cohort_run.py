@@ -15,10 +15,10 @@ from medseg.data.description import describe_labels, describe_scan
 from medseg.data.preprocessing import Measured
 from medseg.errors import ImageError
 from medseg.formats import ANY, Choice, nifti, stem
-from medseg.inference import memory_plan, pipeline
+from medseg.inference import memory_plan, pipeline, scan_size
 from medseg.inference.cohort import Failure, Job
 from medseg.inference.familiarity import unfamiliar
-from medseg.inference.memory_plan import Budget, ScanSize
+from medseg.inference.memory_plan import Budget
 from medseg.inference.pipeline import Stages
 from medseg.inference.predict import Predictor, predict_measured
 from medseg.inference.quality import assess
@@ -43,7 +43,7 @@ class Settings:
         strict: Whether a scan outside the model's experience is refused.
         uncertainty: Whether the entropy is written beside the segmentation.
         overwrite: Whether what is done already is done again.
-        max_memory: Bytes that the program may take; None: what is free.
+        max_memory: Bytes that the program may take of the machine's memory; None: what is free.
         overlap: Whether the next scan is read, and the last result written, while one is segmented.
     """
 
@@ -109,17 +109,14 @@ def run(
     expected, left = waiting(jobs, predictor, settings, report)
     listener.on_start(len(jobs), len(jobs) - len(left))
     clock = Clock(len(left))
+    if not left:
+        return Outcome(0, len(jobs), [])
     reducing = Reducing(predictor, listener.on_remark)
-    there = memory_plan.budget(
-        predictor,
-        settings.max_memory,
-        measure=settings.max_memory is not None,
-        keep_entropy=settings.uncertainty,
-    )
+    there = budget(reducing, settings, exact=settings.max_memory is not None)
     work = _Work(reducing, settings, expected, report, listener, clock, write, there)
     stages = Stages(work.read, work.segment, work.finish)
     failures = []
-    overlap = settings.overlap and _all_fit(left, predictor, there)
+    overlap = settings.overlap and _all_fit(left, reducing.predictor, settings, there)
     for result in pipeline.run(left, stages, overlap=overlap):
         if isinstance(result, Failure):
             failures.append(result)
@@ -142,13 +139,8 @@ def run_one(
 ) -> Entry | Failure:
     """Segment one scan, and return what is reported of it; nobody is told of the steps."""
     report, silent, clock = Report(None, {}), _Silent(), Clock(1)
-    there = memory_plan.budget(
-        predictor,
-        settings.max_memory,
-        measure=settings.max_memory is not None,
-        keep_entropy=settings.uncertainty,
-    )
     reducing = Reducing(predictor, silent.on_remark)
+    there = budget(reducing, settings, exact=settings.max_memory is not None)
     work = _Work(reducing, settings, {job: expected}, report, silent, clock, write, there)
     stages = Stages(work.read, work.segment, work.finish)
     (result,) = pipeline.run([job], stages, overlap=False)
@@ -174,19 +166,24 @@ class _Silent:
         """Say nothing."""
 
 
-def sizes(job: Job) -> list[ScanSize]:
-    """Return the size of a scan as far as the headers of its files tell it, else nothing."""
-    found = [memory_plan.size_in_file(image) for image in job.case.images]
-    known = [size for size in found if size is not None]
-    if not known or len(known) < len(found):
-        return []
-    return [replace(known[0], channels=sum(size.channels for size in known))]
+def budget(reducing: Reducing, settings: Settings, *, exact: bool) -> Budget:
+    """Return how much memory there is, with less at once if a single patch is too much."""
+    return reducing.run(
+        lambda model: memory_plan.budget(
+            model, settings.max_memory, exact=exact, keep_entropy=settings.uncertainty
+        )
+    )
 
 
-def _all_fit(jobs: list[Job], predictor: Predictor, there: Budget) -> bool:
-    """Tell whether one scan can wait and another be written while any of them is segmented."""
-    several = [there.needs(size, predictor) for job in jobs for size in sizes(job)]
-    return memory_plan.together(several) <= there.limit
+def _all_fit(jobs: list[Job], predictor: Predictor, settings: Settings, there: Budget) -> bool:
+    """Tell whether one scan can wait and another be written while any of them is segmented.
+
+    A scan that has to be read before its size is known may be too large for that.
+    """
+    sizes = [scan_size.of_case(job.case, settings.choice) for job in jobs if job.scan.fault is None]
+    known = [size for size in sizes if size is not None]
+    several = [there.needs(size, predictor) for size in known]
+    return len(known) == len(sizes) and memory_plan.together(several) <= there.limit
 
 
 class Clock:
@@ -247,7 +244,8 @@ class _Work:
             raise job.scan.fault
         began = time.monotonic()
         self.listener.on_step(job, "reading")
-        for size in sizes(job):
+        size = scan_size.of_case(job.case, self.settings.choice)
+        if size is not None:
             self.there.fitting(size, self.predictor, where=job.image)
         volume = read_image(job.case, self.predictor.bundle.task, self.settings.choice)
         warnings = scan_warnings(volume, self.predictor)
@@ -286,7 +284,7 @@ class _Work:
         return _Found(measured, entry)
 
     def _measured(self, job: Job, model: Predictor, volume: Volume) -> Measured:
-        fitting, _ = self.there.fitting(memory_plan.size_of(volume), model, where=job.image)
+        fitting, _ = self.there.fitting(scan_size.of(volume), model, where=job.image)
         if fitting is not model:
             plan = fitting.bundle.plan
             tile, batch = "x".join(map(str, plan.patch)), plan.inference.batch

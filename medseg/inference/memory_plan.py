@@ -7,50 +7,35 @@ is measured once. Peaks are counted above what the process holds when the networ
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from medseg import memory
-from medseg.data import intensity, resampling
-from medseg.data.preprocessing import is_on_demand
+from medseg.data import resampling
 from medseg.errors import ImageError, UsageError
-from medseg.formats import as_affine
 from medseg.inference import blending
-from medseg.inference.predict import Predictor
+from medseg.inference.predict import Predictor, tiling_of
 from medseg.inference.reduction import smaller
+from medseg.inference.scan_size import ScanSize
+from medseg.inference.settling import Settling
 from medseg.segmentation import label_map_dtype
 from medseg.shapes import Shape
-from medseg.volume import Grid, Volume, resampled_grid, upright
 
 FLOAT: Final = 4
-DOUBLE: Final = 8
-WORKING: Final = 32_000_000
+INDEX: Final = 8
+"""Bytes of an index of torch."""
+WORKING: Final = 16_000_000
 """Bytes beside all that: buffers of files and threads, and what is freed but kept for later."""
+SLABS: Final = 3
+"""Pieces of `resampling.SLAB_BYTES` that are held while one is decided; one more to resample it."""
+_MEASURED: Final[WeakKeyDictionary[nn.Module, dict[tuple[object, ...], int]]] = WeakKeyDictionary()
+"""What networks were found to take for a patch, so that one is measured once in a process."""
+
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-
-
-@dataclass(frozen=True, eq=False)
-class ScanSize:
-    """What of a scan decides on memory.
-
-    Attributes:
-        grid: Its grid.
-        channels: How many it has.
-        itemsize: Bytes of a voxel of one channel.
-    """
-
-    grid: Grid
-    channels: int
-    itemsize: int
-
-    @property
-    def bytes(self) -> int:
-        """What its voxels take."""
-        return math.prod(self.grid.shape) * self.channels * self.itemsize
 
 
 @dataclass(frozen=True)
@@ -74,30 +59,15 @@ class Needs:
     leaving: int
 
 
-def size_in_file(path: Path) -> ScanSize | None:
-    """Return the size of a NIfTI file by its header; None for other files, which are read first."""
-    import nibabel
+def network_bytes(predictor: Predictor, patch: Shape, *, exact: bool = True) -> int:
+    """Measure by how much the network raises the peak of memory for one patch.
 
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
-        return None
-    try:
-        image = nibabel.load(path)
-        i, j, k, *more = image.shape
-        stored = image.dataobj
-        whole = stored.dtype.kind in "iu" and (stored.slope, stored.inter) == (1, 0)
-        grid = Grid((i, j, k), as_affine(image.affine, where=path))
-        return ScanSize(grid, math.prod(more), stored.dtype.itemsize if whole else FLOAT)
-    except Exception:  # what is wrong with the file is told when it is read
-        return None
-
-
-def size_of(volume: Volume) -> ScanSize:
-    """Return the size of a scan that was read."""
-    return ScanSize(volume.grid, len(volume.voxels), volume.voxels.dtype.itemsize)
-
-
-def network_bytes(predictor: Predictor, patch: Shape) -> int:
-    """Measure by how much the network raises the peak of memory for one patch."""
+    Args:
+        predictor: The model.
+        patch: Voxels of the patch.
+        exact: Whether a processor applies it twice: the first time, kernels are prepared too, and
+            count.
+    """
     network, device = predictor.network, predictor.device
     channels = len(predictor.bundle.task.channels)
     if device.type == "cuda":
@@ -105,7 +75,8 @@ def network_bytes(predictor: Predictor, patch: Shape) -> int:
         torch.cuda.reset_peak_memory_stats(device)
         _apply(network, torch.zeros(1, channels, *patch, device=device))
         return int(torch.cuda.max_memory_allocated(device)) - before
-    _apply(network, torch.zeros(1, channels, *patch))  # the first time, kernels are prepared too
+    if exact:
+        _apply(network, torch.zeros(1, channels, *patch))
     memory.give_back()
     memory.forget_peak()
     before = memory.resident_bytes()
@@ -131,41 +102,78 @@ def needs(
     """
     task, plan = predictor.bundle.task, predictor.bundle.plan
     voxels = math.prod(scan.grid.shape)
-    grid = upright(scan.grid)
-    shape = resampled_grid(grid, plan.spacing_mm).shape
-    held = 0 if is_on_demand(grid, scan.channels, plan) else math.prod(shape)
-    image = held * scan.channels * FLOAT
+    shape = predictor.bundle.image_shape(scan.grid)
+    image, preparing = predictor.bundle.preparing_bytes(scan.grid, scan.channels)
     label_map = voxels * np.dtype(label_map_dtype(task)).itemsize
-    band, held = _logits(shape, plan.patch, task.out_channels)
-    tiles = held + plan.inference.batch * per_patch
-    on_gpu = predictor.device.type == "cuda"
-    if predictor.others:  # the mean of several models is held whole
-        image += 2 * math.prod(shape) * task.out_channels * FLOAT
-    slabs = min(4 * resampling.SLAB_BYTES, voxels * task.out_channels * FLOAT)
+    sums, shares = _band(shape, plan.patch, task.out_channels)
+    tiles = _tiles(predictor, per_patch)
+    slabs = _slabs(scan, predictor, shape)
     entropy = voxels * FLOAT * keep_entropy
+    on_gpu = predictor.device.type == "cuda"
+    several = _of_several(scan, predictor, shape)
+    held = several + label_map + entropy
+    beside = slabs + sums if on_gpu else sums + shares + max(tiles, slabs)  # sums are handed over
     phases = {
-        "preparing": image + 4 * DOUBLE * min(voxels * scan.channels, intensity.PIECE_VOXELS),
+        "reading": max(scan.reading - scan.bytes, voxels),  # voxels are looked at one by one
+        "preparing": image + preparing,
         "scaling": voxels * (scan.itemsize + 1),
-        "segmenting": image + label_map + entropy + (slabs if on_gpu else band + max(tiles, slabs)),
+        "cropping": 0 if task.outside is None else 2 * voxels,
+        "segmenting": image + held + beside,
         "describing": label_map + voxels * (1 + FLOAT) + entropy,  # a mask, and its parts in int32
     }
     return Needs(
         host=scan.bytes + max(phases.values()) + WORKING,
-        device=band + tiles if on_gpu else 0,
+        device=sums + shares + tiles if on_gpu else 0,
         patch=plan.patch,
         batch=plan.inference.batch,
-        waiting=scan.bytes,
+        waiting=max(scan.bytes, scan.reading),
         leaving=4 * label_map + 3 * entropy,
     )
 
 
-def _logits(shape: Shape, patch: Shape, outputs: int) -> tuple[int, int]:
-    """Return what the sums of the overlapping patches take, and those that wait to be added."""
+def _band(shape: Shape, patch: Shape, outputs: int) -> tuple[int, int]:
+    """Return what the sums of the overlapping patches take, and the shares of their voxels."""
     padded = [max(length, size) for length, size in zip(shape, patch, strict=True)]
     axis = padded.index(max(padded))
     band = math.prod(padded) // padded[axis] * patch[axis]
-    held = blending.HELD * outputs * math.prod(patch)
-    return FLOAT * band * (outputs + 2), FLOAT * held
+    return FLOAT * band * outputs, FLOAT * band
+
+
+def _slabs(scan: ScanSize, predictor: Predictor, shape: Shape) -> int:
+    """Return what it takes to bring finished planes, at most a patch's, back to the scan's grid."""
+    axis = shape.index(max(shape))
+    part = 1.0 if predictor.others else min(1.0, predictor.bundle.plan.patch[axis] / shape[axis])
+    finished = math.prod(scan.grid.shape) * predictor.bundle.task.out_channels * FLOAT * part
+    is_resampled = predictor.others or sorted(shape) != sorted(scan.grid.shape)
+    copies = SLABS + 1 if is_resampled else SLABS
+    return copies * min(resampling.SLAB_BYTES, math.ceil(finished))
+
+
+def _tiles(predictor: Predictor, per_patch: int) -> int:
+    """Return what patches take: those that are computed, and those that wait to be added."""
+    bundle, network = predictor.bundle, predictor.network
+    voxels, batch = math.prod(bundle.plan.patch), bundle.plan.inference.batch
+    outputs, channels = bundle.task.out_channels, len(bundle.task.channels)
+    waiting = max(1, blending.HELD - batch) * outputs * FLOAT * voxels  # while more are computed
+    tiles = waiting + batch * per_patch
+    if tiling_of(bundle, predictor.options).mirror_axes:  # the sum, one turned back, one given
+        tiles += (2 * outputs + channels) * FLOAT * voxels * batch
+    if isinstance(network, Settling) and not network.is_settled:  # two copies, and two decisions
+        weights = sum(weight.numel() * weight.element_size() for weight in network.parameters())
+        decisions = (2 * INDEX if bundle.task.exclusive else 2 * outputs) * voxels
+        tiles = max(tiles, 2 * outputs * FLOAT * voxels + decisions + per_patch) + weights // 2
+    return tiles
+
+
+def _of_several(scan: ScanSize, predictor: Predictor, shape: Shape) -> int:
+    """Return what the mean of several models takes beside what the first would take alone."""
+    if not predictor.others:
+        return 0
+    task = predictor.bundle.task
+    copies = 1 if task.exclusive else 3  # their logits are made of p, 1 - p and both
+    images = [model.preparing_bytes(scan.grid, scan.channels) for model in predictor.others]
+    total = copies * math.prod(shape) * task.out_channels * FLOAT
+    return total + max(image + preparing for image, preparing in images)
 
 
 @dataclass(frozen=True)
@@ -173,13 +181,15 @@ class Budget:
     """How much memory there is.
 
     Attributes:
-        limit: Bytes that a scan may take of the machine's memory, and of the GPU's.
-        per_patch: What the network takes for a patch of `tile`; 0 if it was not measured.
+        limit: Bytes that a scan may take of the machine's memory.
+        on_device: And of the GPU's.
+        per_patch: What the network takes for a patch of `tile`.
         tile: Voxels of the patch that was measured.
         keep_entropy: Whether the entropy is written too.
     """
 
     limit: int
+    on_device: int
     per_patch: int
     tile: int
     keep_entropy: bool = False
@@ -201,34 +211,60 @@ class Budget:
         tried: Predictor | None = predictor
         while tried is not None:
             found = self.needs(scan, tried)
-            if max(found.host, found.device) <= self.limit:
+            if found.host <= self.limit and found.device <= self.on_device:
                 return tried, found
             tried = smaller(tried)
+        raise self._too_much(scan, found, where)
+
+    def _too_much(self, scan: ScanSize, found: Needs, where: object) -> ImageError:
         shape = "x".join(map(str, scan.grid.shape))
-        raise ImageError(
-            f"({shape} voxels) needs {shown(max(found.host, found.device))} of memory, and there is"
-            f" {shown(self.limit)} for it",
+        needed, there, what = found.host, self.limit, "memory"
+        remedy = (
+            "Close other programs, allow more with --max-memory, or cut the scan to what matters"
+        )
+        if found.host <= self.limit:
+            needed, there, what = found.device, self.on_device, "the GPU's memory"
+            remedy = "Close other programs that use the GPU, or take the processor: --device cpu"
+        return ImageError(
+            f"({shape} voxels) needs {shown(needed)} of {what}, and there is {shown(there)} for it",
             where=str(where),
-            remedy="Close other programs, allow more with --max-memory, or cut the scan to what"
-            " matters",
+            remedy=remedy,
         )
 
 
 def budget(
-    predictor: Predictor, max_memory: int | None, *, measure: bool, keep_entropy: bool = False
+    predictor: Predictor, max_memory: int | None, *, exact: bool = True, keep_entropy: bool = False
 ) -> Budget:
     """Return how much memory there is for a scan.
 
+    The network is tried on a patch for that, which takes as long as one, or as two if it is to be
+    `exact`.
+
     Args:
         predictor: The model, loaded.
-        max_memory: What the whole program may take; else what is free.
-        measure: Whether the network is tried on a patch, which takes as long as one.
+        max_memory: What the whole program may take of the machine's memory; else what is free. Of
+            a GPU's memory it may take what is free there.
+        exact: See `network_bytes`.
         keep_entropy: Whether the entropy is written too.
     """
     plan, held = predictor.bundle.plan, memory.resident_bytes()
     limit = memory.available_bytes() if max_memory is None else max(0, max_memory - held)
-    per_patch = network_bytes(predictor, plan.patch) if measure else 0
-    return Budget(limit, per_patch, math.prod(plan.patch), keep_entropy)
+    on_device = _free_on(predictor.device)
+    known = _MEASURED.setdefault(predictor.network, {})
+    measured = (predictor.device, plan.patch, exact)
+    if measured not in known:
+        known[measured] = network_bytes(predictor, plan.patch, exact=exact)
+    per_patch = known[measured]
+    return Budget(limit, on_device, per_patch, math.prod(plan.patch), keep_entropy)
+
+
+def _free_on(device: torch.device) -> int:
+    """Return what a GPU has free, with what torch keeps of it for later; 0 without one."""
+    if device.type != "cuda":
+        return 0
+    free, _ = torch.cuda.mem_get_info(device)
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(free + kept)
 
 
 def together(several: list[Needs]) -> int:

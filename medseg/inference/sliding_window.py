@@ -174,6 +174,7 @@ class _Passage:
             self._band.begin(start)
             for answers in self._answers(predict, start):
                 self._band.add(answers)
+                answers.clear()  # else they are held while the next ones are computed
             for planes, ring in self._band.planes(start, stop):
                 yield from self._finished(planes, ring)
 
@@ -186,7 +187,10 @@ class _Passage:
         return self._band.total(outputs)
 
     def _answers(self, predict: Network, start: int) -> Iterator[list[Answer]]:
-        """Yield the logits of the patches that begin at `start`, in groups of one plane along i."""
+        """Yield the logits of the patches that begin at `start`, in groups of one plane along i.
+
+        A group is to be emptied before the next one is asked for.
+        """
         places = [
             (i, j, k)
             for i, j, k in itertools.product(*replaced(self._axes, self._axis, [start]))
@@ -195,10 +199,11 @@ class _Passage:
         held: list[Answer] = []
         for first in range(0, len(places), self._tiling.batch):
             for answer in self._computed(predict, places[first : first + self._tiling.batch]):
-                if len(held) == HELD or (held and held[0].start[0] != answer.start[0]):
+                if held and held[0].start[0] != answer.start[0]:
                     yield held
-                    held = []
                 held.append(answer)
+                if len(held) == HELD:
+                    yield held
         if held:
             yield held
 

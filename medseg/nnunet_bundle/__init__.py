@@ -19,9 +19,9 @@ from medseg.experience import Experience
 from medseg.nnunet_bundle import description, plans
 from medseg.nnunet_bundle.plans import Configuration
 from medseg.recipe import Inference, NetworkChoice, Plan, Training
-from medseg.shapes import Box
+from medseg.shapes import Box, Shape
 from medseg.task import Task
-from medseg.volume import Volume
+from medseg.volume import Grid, Volume
 
 if TYPE_CHECKING:
     from torch import nn
@@ -97,6 +97,18 @@ class NnunetBundle:
         from medseg.nnunet_bundle import preparation
 
         return preparation.prepare(volume, self.configuration, place)
+
+    def image_shape(self, grid: Grid) -> Shape:
+        """Return the voxels, along the network's axes, that a scan on `grid` becomes at most."""
+        from medseg.nnunet_bundle import preparation
+
+        return preparation.image_shape(grid, self.configuration)
+
+    def preparing_bytes(self, grid: Grid, channels: int) -> tuple[int, int]:
+        """Return what the image of such a scan takes, and what making it takes beside that."""
+        from medseg.nnunet_bundle import preparation
+
+        return preparation.preparing_bytes(grid, channels, self.configuration)
 
 
 def is_results_folder(place: Path) -> bool:

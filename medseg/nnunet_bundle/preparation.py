@@ -7,14 +7,20 @@ is cut off around the rest.
 Source: Isensee et al. 2021, nnU-Net, https://doi.org/10.1038/s41592-020-01008-z, supplement.
 """
 
+import math
+from typing import Final
+
 import numpy as np
 
 from medseg.data.preprocessing import Part, Prepared
 from medseg.nnunet_bundle.normalisation import normalise
 from medseg.nnunet_bundle.plans import Configuration
-from medseg.nnunet_bundle.resampling import resample
+from medseg.nnunet_bundle.resampling import resample, resampling_bytes
 from medseg.shapes import Affine, Box, Shape, Spacing, Voxels
-from medseg.volume import AxisOrder, Volume, order_to_ras, reorder
+from medseg.volume import AxisOrder, Grid, Volume, order_to_ras, reorder
+
+FLOAT: Final = 4
+DOUBLE: Final = 8
 
 
 def prepare(volume: Volume, configuration: Configuration, place: Box | None = None) -> Prepared:
@@ -23,7 +29,7 @@ def prepare(volume: Volume, configuration: Configuration, place: Box | None = No
     voxels = reorder(volume.voxels, order)
     box = occupied(voxels)
     inside = voxels[(slice(None), *box)]
-    spacing_mm = _float32(volume, order)
+    spacing_mm = _float32(volume.grid, order)
     target_mm = configuration.spacing_mm
     shape = resampled_shape(_shape(inside), spacing_mm, target_mm)
     data, back = configuration.data, configuration.probabilities
@@ -45,6 +51,26 @@ def prepare(volume: Volume, configuration: Configuration, place: Box | None = No
         nearest_axis=nearest,
         part=None if place is None else Part(place, shape),
     )
+
+
+def image_shape(grid: Grid, configuration: Configuration) -> Shape:
+    """Return the voxels of the image that a scan on `grid` becomes if nothing is cut off."""
+    order = axis_order(grid.affine, configuration)
+    return resampled_shape(_turned(grid, order), _float32(grid, order), configuration.spacing_mm)
+
+
+def preparing_bytes(grid: Grid, channels: int, configuration: Configuration) -> tuple[int, int]:
+    """Return what the image of such a scan takes, and what making it takes beside that."""
+    shape, voxels = image_shape(grid, configuration), math.prod(grid.shape)
+    image, normalised = (FLOAT * channels * count for count in (math.prod(shape), voxels))
+    deviations = DOUBLE * voxels  # of one channel, in float64
+    source = _turned(grid, axis_order(grid.affine, configuration))
+    if shape == source:
+        return image, deviations
+    one = FLOAT * math.prod(shape)
+    stacked = image if channels > 1 else 0
+    spline = max(0, resampling_bytes(source, shape) - one)
+    return image, normalised + max(deviations - image, stacked, spline)
 
 
 def axis_order(affine: Affine, configuration: Configuration) -> AxisOrder:
@@ -79,9 +105,14 @@ def occupied(voxels: Voxels) -> Box:
     return (edges[0], edges[1], edges[2])
 
 
-def _float32(volume: Volume, order: AxisOrder) -> Spacing:
+def _float32(grid: Grid, order: AxisOrder) -> Spacing:
     """Return the spacing along the network's axes as a file's header would round it."""
-    i, j, k = (float(np.float32(volume.spacing_mm[axis])) for axis, _ in order)
+    i, j, k = (float(np.float32(grid.spacing_mm[axis])) for axis, _ in order)
+    return (i, j, k)
+
+
+def _turned(grid: Grid, order: AxisOrder) -> Shape:
+    i, j, k = (grid.shape[axis] for axis, _ in order)
     return (i, j, k)
 
 

@@ -9,6 +9,7 @@ Source: Unser et al. 1993, B-spline signal processing, https://doi.org/10.1109/7
 """
 
 import functools
+import math
 from typing import Final
 
 import numpy as np
@@ -47,6 +48,18 @@ def resample(
         for channel in image
     ]
     return np.stack(channels) if len(channels) > 1 else channels[0][None]
+
+
+def resampling_bytes(source: Shape, shape: Shape) -> int:
+    """Return what resampling a channel takes at most beside it, the result included."""
+    held = most = 0
+    voxels = math.prod(source)
+    for axis in sorted(range(3), key=lambda axis: shape[axis] / source[axis]):
+        if source[axis] != shape[axis]:
+            voxels = voxels // source[axis] * shape[axis]
+            most = max(most, held + 2 * voxels)  # its parts, and these put together
+            held = voxels
+    return 4 * most
 
 
 @functools.lru_cache(maxsize=16)

@@ -18,7 +18,10 @@ from medseg.data import intensity, preprocessing, resampling
 from medseg.data.description import describe_labels
 from medseg.export import nifti
 from medseg.formats import read
-from medseg.inference import memory_plan, predict
+from medseg.inference import memory_plan, predict, scan_size
+from medseg.inference.options import Options
+from medseg.nnunet_bundle import NnunetBundle
+from medseg.nnunet_bundle.plans import parse
 from medseg.volume import Grid, Volume
 
 
@@ -72,7 +75,37 @@ def write_scan(path: Path, shape: tuple[int, ...]) -> None:
     nibabel.Nifti1Image(voxels, np.eye(4)).to_filename(path)
 
 
-def main(folder: Path, *, shape, patch, outputs, spacing_mm, network, batch, small) -> dict:
+class Made(Bundle):
+    """A bundle whose network is not read."""
+
+    def build_network(self) -> nn.Module:
+        return Cheap(self.task.out_channels).eval()
+
+
+def model(
+    folder: Path, task: tasks.Task, plan: recipe.Plan, plans: dict | None
+) -> Made | NnunetBundle:
+    """A model of medseg, or with `plans` one of nnU-Net."""
+    if plans is None:
+        return Made(folder, task, plan)
+    configuration = parse(plans, "3d_fullres", where=folder)
+    return NnunetBundle(folder, task, plan, configuration, (), mirror_axes=(0,))
+
+
+def main(
+    folder: Path,
+    *,
+    shape,
+    patch,
+    outputs,
+    spacing_mm,
+    network,
+    batch,
+    small,
+    tta,
+    plans,
+    other_mm,
+) -> dict:
     """Predict a scan from file to file.
 
     Args:
@@ -84,6 +117,9 @@ def main(folder: Path, *, shape, patch, outputs, spacing_mm, network, batch, sma
         network: `cheap`, or one of medseg.
         batch: Patches at once.
         small: Whether working sizes that do not grow with the scan shrink as the scan does.
+        tta: Whether it is predicted mirrored too, by a model of nnU-Net along its first axis.
+        plans: Of a model of nnU-Net; else it is one of medseg.
+        other_mm: Voxel size of a second model whose probabilities are averaged with the first's.
     """
     torch.set_num_threads(1)
     if small:
@@ -93,7 +129,12 @@ def main(folder: Path, *, shape, patch, outputs, spacing_mm, network, batch, sma
     task, plan = organs(outputs), plan_of(patch, spacing_mm, batch)
     options = {"in_channels": 1, "out_channels": outputs, "size": "tiny"}
     built = Cheap(outputs) if network == "cheap" else networks.build(network, **options)
-    predictor = predict.Predictor(Bundle(folder, task, plan), built.eval(), torch.device("cpu"))
+    how, others = Options("float32", tta=tta), ()
+    if other_mm is not None:
+        others = (Made(folder, task, plan_of(patch, other_mm, batch)),)
+    predictor = predict.Predictor(
+        model(folder, task, plan, plans), built.eval(), torch.device("cpu"), how, others
+    )
     warm = np.zeros((1, *(size + 1 for size in patch)), np.int16)
     warm[0, 0] = 1
     predict.predict_measured(
@@ -102,9 +143,9 @@ def main(folder: Path, *, shape, patch, outputs, spacing_mm, network, batch, sma
     describe_labels(Volume(warm, Grid(warm.shape[1:], np.eye(4))), warm[0], task)
     memory.give_back()
     before = memory.resident_bytes()
-    there = memory_plan.budget(predictor, None, measure=True)
+    there = memory_plan.budget(predictor, None)
     memory.give_back()
-    size = memory_plan.size_in_file(folder / "scan.nii")
+    size = scan_size.of_file(folder / "scan.nii")
     planned = there.needs(size, predictor).host
     memory.forget_peak()
     volume = read(folder / "scan.nii")

@@ -1,12 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from medseg import export, formats
 from medseg.data.cases import Case
 from medseg.errors import ImageError
-from medseg.inference import cohort_run, predict
+from medseg.inference import cohort_run, pipeline, predict, scan_size
 from medseg.inference.cohort import Job
+from medseg.inference.reduction import Reducing
 from medseg.inference.report import Report
 from medseg.inference.scans import Scan
 
@@ -91,6 +95,43 @@ def test_a_remark_on_the_folder_is_a_warning_and_no_stranger(scan, predictor, tm
     (entry,) = report.entries.values()
     assert entry["warnings"] == ["mixed"]
     assert entry["quality"]["verdict"] == "check"
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_scan_whose_size_is_known_when_it_is_read_goes_alone(
+    is_known, scan, predictor, tmp_path, monkeypatch
+):
+    seen, act = [], pipeline.run
+
+    def watched(jobs, stages, *, overlap):
+        seen.append(overlap)
+        return act(jobs, stages, overlap=overlap)
+
+    monkeypatch.setattr(pipeline, "run", watched)
+    if not is_known:
+        monkeypatch.setattr(scan_size, "of_case", lambda *_: None)
+    outcome, _ = run([Job(Scan(Case("a", (scan,))), tmp_path / "a_seg.nii.gz")], predictor)
+    assert (outcome.done, seen) == (1, [is_known])
+
+
+class Hungry(nn.Module):
+    """Runs out of memory above a number of voxels."""
+
+    def forward(self, patches):
+        if patches[0].numel() > 32 * 40 * 32:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return patches.clone()
+
+
+def test_a_patch_that_is_too_large_to_be_measured_is_made_smaller(predictor):
+    plan = predictor.bundle.plan.model_copy(update={"patch": (64, 40, 32)})
+    hungry = replace(predictor, network=Hungry(), bundle=replace(predictor.bundle, plan=plan))
+    told = []
+    reducing = Reducing(hungry, told.append)
+    there = cohort_run.budget(reducing, cohort_run.Settings(), exact=True)
+    assert reducing.predictor.bundle.plan.patch == (32, 40, 32)
+    assert there.tile == 32 * 40 * 32
+    assert len(told) == 1
 
 
 def test_the_segmentation_is_the_one_of_a_single_prediction(scan, predictor, tmp_path):

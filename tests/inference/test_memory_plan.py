@@ -2,9 +2,9 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pytest
 import torch
@@ -13,16 +13,22 @@ from torch import nn
 from medseg.bundle import Bundle
 from medseg.errors import ImageError, UsageError
 from medseg.inference import memory_plan, predict
-from medseg.inference.memory_plan import Budget, Needs, ScanSize, parsed_bytes, shown, together
+from medseg.inference.memory_plan import Budget, Needs, parsed_bytes, shown, together
+from medseg.inference.options import Options
+from medseg.inference.precision import Precision
+from medseg.inference.scan_size import ScanSize
+from medseg.inference.settling import Settling
 from medseg.recipe import Inference
 from medseg.volume import Grid
+from tests import nnunet_results as results
 
 SCRIPT = Path(__file__).with_name("measured_prediction.py")
 
 
 def measured(tmp_path, **given):
     """Predict in a process of its own, without what the tests load."""
-    settings = {"spacing_mm": [1, 1, 1], "network": "cheap", "batch": 1, "small": False} | given
+    usual = {"spacing_mm": [1, 1, 1], "network": "cheap", "batch": 1, "small": False}
+    settings = usual | {"tta": False, "plans": None, "other_mm": None} | given
     command = [sys.executable, str(SCRIPT), str(tmp_path), json.dumps(settings)]
     # what is freed goes back at once, so that the peak does not depend on the allocator's luck
     env = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
@@ -43,6 +49,10 @@ CASES = [
     {"shape": [160, 144, 120], "patch": [64] * 3, "outputs": 3, "spacing_mm": [0.7, 0.8, 0.9]},
     {"shape": [96] * 3, "patch": [64] * 3, "outputs": 9, "network": "swin_unetr", "batch": 2},
     {"shape": [128, 96, 96], "patch": [64] * 3, "outputs": 4, "network": "res_enc_unet"},
+    # nnU-Net counts axes backwards: k is 300 voxels of it, so that a band lies along k
+    {"shape": [180, 190, 100], "patch": [48] * 3, "outputs": 6, "spacing_mm": [1 / 3, 1, 1]}
+    | {"tta": True, "plans": results.plans(spacing=[1 / 3, 1.0, 1.0], patch_size=[48, 48, 48])},
+    {"shape": [130, 120, 110], "patch": [48] * 3, "outputs": 5, "other_mm": [0.9, 1.1, 0.8]},
 ]
 
 
@@ -63,16 +73,16 @@ def predictor(tmp_path, hippocampus_task, make_plan):
 
 def test_the_tile_is_made_to_fit_and_what_cannot_fit_is_refused_with_a_way_out(predictor):
     scan = ScanSize(Grid((200, 200, 200), np.eye(4)), channels=1, itemsize=2)
-    whole = Budget(10**12, 10**8, 64**3)
+    whole = Budget(10**12, 0, 10**8, 64**3)
     same, most = whole.fitting(scan, predictor, where="a")
     assert same is predictor
-    less, needs = Budget(most.host - 1, 10**8, 64**3).fitting(scan, predictor, where="a")
+    less, needs = Budget(most.host - 1, 0, 10**8, 64**3).fitting(scan, predictor, where="a")
     assert (needs.patch, needs.batch) == ((64, 64, 64), 1)
     assert less.bundle.plan.inference.batch == 1
-    _, needs = Budget(needs.host - 1, 10**8, 64**3).fitting(scan, predictor, where="a")
+    _, needs = Budget(needs.host - 1, 0, 10**8, 64**3).fitting(scan, predictor, where="a")
     assert (needs.patch, needs.batch) == ((32, 64, 64), 1)
     with pytest.raises(ImageError, match=r"^a: \(200x200x200 voxels\) needs .* --max-memory"):
-        Budget(10**6, 10**8, 64**3).fitting(scan, predictor, where="a")
+        Budget(10**6, 0, 10**8, 64**3).fitting(scan, predictor, where="a")
 
 
 def test_a_network_takes_what_its_features_take(predictor):
@@ -93,16 +103,55 @@ def test_neighbours_count_while_they_wait_or_are_written():
     assert together([]) == 0
 
 
-@pytest.mark.parametrize("stored", [np.int16, np.float64])
-def test_the_header_tells_the_size_without_the_voxels(stored, tmp_path):
-    path = tmp_path / "scan.nii.gz"
-    nibabel.Nifti1Image(np.ones((5, 6, 7, 2), stored), np.eye(4)).to_filename(path)
-    size = memory_plan.size_in_file(path)
-    assert size.grid.shape == (5, 6, 7)
-    assert size.bytes == 5 * 6 * 7 * 2 * (2 if stored is np.int16 else 4)
-    path.write_bytes(b"no image")
-    assert memory_plan.size_in_file(path) is None
-    assert memory_plan.size_in_file(tmp_path / "scan.mha") is None
+def test_the_tile_fits_the_gpu_too_whose_memory_is_another(predictor, monkeypatch):
+    scan = ScanSize(Grid((200, 200, 200), np.eye(4)), channels=1, itemsize=2)
+    on_gpu = replace(predictor, device=torch.device("cuda"))
+    _, most = Budget(10**12, 10**12, 10**8, 64**3).fitting(scan, on_gpu, where="a")
+    assert most.batch == 2
+    _, less = Budget(10**12, most.device - 1, 10**8, 64**3).fitting(scan, on_gpu, where="a")
+    assert (less.patch, less.batch) == ((64, 64, 64), 1)
+    with pytest.raises(ImageError, match=r"of the GPU's memory, and there is 1 MB .* --device cpu"):
+        Budget(10**12, 10**6, 10**8, 64**3).fitting(scan, on_gpu, where="a")
+    free = {"mem_get_info": (700, 900), "memory_reserved": 50, "memory_allocated": 20}
+    for name, value in free.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _, value=value: value)
+    monkeypatch.setattr(memory_plan, "network_bytes", lambda *_, exact: 5)  # noqa: ARG005
+    assert memory_plan.budget(on_gpu, 10**12).on_device == 700 + 50 - 20
+
+
+def test_what_is_read_before_one_volume_is_chosen_counts(predictor):
+    grid = Grid((100, 100, 100), np.eye(4))
+    one = ScanSize(grid, 1, 2)
+    film = ScanSize(grid, 1, 2, reading=10**9)
+    assert memory_plan.needs(film, predictor, 0).host == 10**9 + memory_plan.WORKING
+    assert memory_plan.needs(one, predictor, 0).host < 10**9
+
+
+def test_mirroring_further_models_and_an_open_precision_cost_memory(predictor):
+    scan = ScanSize(Grid((100, 100, 100), np.eye(4)), 1, 2)
+    task = predictor.bundle.task.model_copy(update={"mirror_axes": ("x",)})
+    alone = replace(predictor, bundle=replace(predictor.bundle, task=task))
+    plain = memory_plan.needs(scan, alone, 10**9).host
+    mirrored = replace(alone, options=Options(tta=True))
+    voxels, outputs = 64**3, 3
+    assert memory_plan.needs(scan, mirrored, 10**9).host - plain == 2 * (2 * 3 + 1) * 4 * voxels
+    several = replace(alone, others=(alone.bundle,))
+    assert memory_plan.needs(scan, several, 10**9).host - plain >= 4 * outputs * 100**3
+    proposed = Precision(torch.bfloat16, "it has it")
+    for is_settled, more in ((False, 4 * 10**6 // 2), (True, 0)):
+        network = nn.Sequential(nn.Linear(1000, 1000, bias=False))
+        settling = Settling(network, proposed, is_settled=is_settled)
+        given = replace(alone, network=settling)
+        assert memory_plan.needs(scan, given, 10**9).host - plain == more
+
+
+def test_a_network_is_measured_once(predictor, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        memory_plan, "network_bytes", lambda *given, exact: seen.append((given, exact)) or 7
+    )
+    assert [memory_plan.budget(predictor, None).per_patch for _ in range(3)] == [7, 7, 7]
+    assert len(seen) == 1
 
 
 def test_amounts_of_memory_are_read_and_shown():

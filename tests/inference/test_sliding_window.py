@@ -10,6 +10,7 @@ from monai.inferers import sliding_window_inference
 from torch import nn
 
 from medseg.inference import blending, sliding_window
+from medseg.inference.blending import HELD, Band
 from medseg.inference.sliding_window import (
     Outside,
     Tiling,
@@ -288,3 +289,22 @@ def test_a_slab_at_a_time_holds_no_more_planes_than_a_patch(monkeypatch):
     image = image_of((6, 40, 6), channels=2)
     assert len(list(logit_slabs(nn.Identity(), image, Tiling((4, 4, 4)), axis=1))) > 10
     assert max(made) == 2 * 6 * 4 * 6
+
+
+def test_patches_that_were_added_are_let_go_of_before_more_are_computed(monkeypatch):
+    lent, lengths, add = [], [], Band.add
+
+    def watched(band, answers):
+        lent.append(answers)
+        lengths.append(len(answers))
+        add(band, answers)
+
+    def network(patches):
+        assert all(len(answers) < HELD for answers in lent)
+        return patches.clone()
+
+    monkeypatch.setattr(Band, "add", watched)
+    image = torch.randn(1, 6, 40, 6)
+    found = torch.cat([s.clone() for s in logit_slabs(network, image, Tiling((6, 4, 6)))], dim=1)
+    torch.testing.assert_close(found, image)
+    assert lengths == [HELD] * 4 + [3]  # 19 patches, 2 voxels apart
