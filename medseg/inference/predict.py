@@ -21,7 +21,6 @@ from medseg.data.preprocessing import (
 )
 from medseg.errors import UsageError
 from medseg.inference import ensemble, foreground
-from medseg.inference.foreground import Foreground
 from medseg.inference.loading import InTurn, loaded
 from medseg.inference.options import Options
 from medseg.inference.settling import Settling
@@ -75,11 +74,11 @@ class Ready:
     """A scan that waits for the network.
 
     Attributes:
-        foreground: The part of it that may hold something.
-        prepared: That part as the network sees it.
+        volume: The scan.
+        prepared: The part of it that may hold something, as the network sees it.
     """
 
-    foreground: Foreground
+    volume: Volume
     prepared: Prepared
 
 
@@ -120,25 +119,22 @@ def predict_measured(predictor: Predictor, volume: Volume, *, keep_entropy: bool
     """Segment a scan on its own grid, and say how sure the network is of it."""
     ready, task = make_ready(predictor, volume), predictor.bundle.task
     axis, pieces = logit_pieces(predictor, ready)
-    found = restore_measured(pieces, ready.prepared, task, axis=axis, keep_entropy=keep_entropy)
-    return ready.foreground.whole_measured(found)
+    return restore_measured(pieces, ready.prepared, task, axis=axis, keep_entropy=keep_entropy)
 
 
 def make_ready(predictor: Predictor, volume: Volume) -> Ready:
-    """Cut a scan to what may hold something, and prepare that."""
-    bundle = predictor.bundle
-    cut = foreground.whole(volume)
+    """Prepare what may hold something of a scan."""
+    bundle, place = predictor.bundle, None
     if predictor.options.crop:
         how = tiling_of(bundle, predictor.options)
-        cut = foreground.cropped(volume, bundle.task, how, bundle.plan.spacing_mm)
-    return Ready(cut, bundle.prepare(cut.volume))
+        place = foreground.kept(volume, bundle.task, how, bundle.plan.spacing_mm)
+    return Ready(volume, bundle.prepare(volume, place))
 
 
 def predict_prepared(predictor: Predictor, ready: Ready) -> Segmentation:
     """Segment a scan that was made ready."""
     axis, pieces = logit_pieces(predictor, ready)
-    found = restore(pieces, ready.prepared, predictor.bundle.task, axis=axis)
-    return ready.foreground.whole(found)
+    return restore(pieces, ready.prepared, predictor.bundle.task, axis=axis)
 
 
 def logit_pieces(predictor: Predictor, ready: Ready) -> tuple[int, Iterator[Logits]]:
@@ -205,7 +201,7 @@ def _pieces(
     if isinstance(network, Settling):
         middle = _middle(image, how).to(predictor.device)
         network.settle(middle, exclusive=model.task.exclusive)
-    mask = foreground.outside_of(ready.foreground, prepared, model.task) if options.skip else None
+    mask = foreground.outside_of(ready.volume, prepared, model.task) if options.skip else None
     background = torch.from_numpy(foreground.background_logits(model.task))
     outside = None if mask is None else Outside(torch.from_numpy(mask), background)
     slabs = logit_slabs(network, image, how, axis=axis, device=predictor.device, outside=outside)
@@ -227,32 +223,52 @@ def _of_model(
         ready: A scan, prepared for the first model.
         axis: Of the image.
     """
-    alone = replace(ready, prepared=_prepared_for(model, predictor, ready))
-    length = alone.prepared.image.shape[1 + axis]
-    shape = ready.prepared.image.shape
-    j, k = (shape[1 + other] for other in range(3) if other != axis)
+    also = _ready_for(model, predictor, ready)
+    axes = [axis, *(other for other in range(3) if other != axis)]
+    length = also.prepared.image.shape[1 + axis]
+    i, j, k = (ready.prepared.image.shape[1 + other] for other in axes)
+    between = _between(also.prepared, ready.prepared)
+    cut = None if between is None else between.ordered(axes)
 
     def of_fold(number: int, fold: Model) -> Iterator[Logits]:
-        pieces = _pieces(predictor, number, fold, alone, axis)
+        pieces = _pieces(predictor, number, fold, also, axis)
         turned = (np.moveaxis(piece, 1 + axis, 1) for piece in pieces)
-        return resampling.slabs(turned, length, (shape[1 + axis], j, k))
+        return resampling.slabs(turned, length, (i, j, k), cut=cut)
 
     folds: tuple[Model, ...] = model.members
     members = [partial(of_fold, *fold) for fold in enumerate(folds, first)]
     return ensemble.mean(members) if len(members) > 1 else members[0]()
 
 
-def _prepared_for(model: Model, predictor: Predictor, ready: Ready) -> Prepared:
-    if prepare_alike(model, predictor.bundle):
-        return ready.prepared
-    prepared = model.prepare(ready.foreground.volume)
-    if (prepared.order, prepared.box) != (ready.prepared.order, ready.prepared.box):
+def _ready_for(other: Model, predictor: Predictor, ready: Ready) -> Ready:
+    """Prepare the part of a scan for another model that was made ready for the first.
+
+    Raises:
+        UsageError: The two see different parts of a scan, or its axes in another order.
+    """
+    first, place = ready.prepared, None
+    how, usual = (tiling_of(model, predictor.options) for model in (other, predictor.bundle))
+    if prepare_alike(other, predictor.bundle) and (first.part is None or how == usual):
+        return ready
+    if first.part is not None:
+        place = foreground.kept_for(first.part, ready.volume, how, other.plan.spacing_mm)
+    prepared = other.prepare(ready.volume, place)
+    if (prepared.order, prepared.box) != (first.order, first.box):
         raise UsageError(
             "it prepares scans unlike the first of the models",
-            where=model.folder,
+            where=other.folder,
             remedy="Average models of medseg, or folds of one model of nnU-Net",
         )
-    return prepared
+    return Ready(ready.volume, prepared)
+
+
+def _between(source: Prepared, result: Prepared) -> resampling.Cut | None:
+    """Return how the part of one model's image is made of that of another's."""
+    if source.part is None or result.part is None:
+        return None
+    given, wanted = source.part, result.part
+    first, start = resampling.firsts(given.place), resampling.firsts(wanted.place)
+    return resampling.Cut(given.whole, wanted.whole, first, start)
 
 
 def _middle(
