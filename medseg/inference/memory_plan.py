@@ -4,9 +4,10 @@ What is held follows from the scan's size, the task and the tile; what the netwo
 is measured once. Peaks are counted above what the process holds when the network is loaded.
 """
 
+import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -17,11 +18,13 @@ from torch import Tensor, nn
 from medseg import memory
 from medseg.data import resampling
 from medseg.errors import ImageError, UsageError
-from medseg.inference import blending
+from medseg.inference import blending, ensemble
+from medseg.inference.loading import InTurn
 from medseg.inference.predict import Predictor, tiling_of
 from medseg.inference.reduction import smaller
 from medseg.inference.scan_size import ScanSize
 from medseg.inference.settling import Settling
+from medseg.model import Model, prepare_alike
 from medseg.segmentation import label_map_dtype
 from medseg.shapes import Shape
 
@@ -102,33 +105,49 @@ def needs(
     """
     task, plan = predictor.bundle.task, predictor.bundle.plan
     voxels = math.prod(scan.grid.shape)
-    shape = predictor.bundle.image_shape(scan.grid)
     image, preparing = predictor.bundle.preparing_bytes(scan.grid, scan.channels)
     label_map = voxels * np.dtype(label_map_dtype(task)).itemsize
-    sums, shares = _band(shape, plan.patch, task.out_channels)
-    tiles = _tiles(predictor, per_patch)
-    slabs = _slabs(scan, predictor, shape)
     entropy = voxels * FLOAT * keep_entropy
-    on_gpu = predictor.device.type == "cuda"
-    several = _of_several(scan, predictor, shape)
-    held = several + label_map + entropy
-    beside = slabs + sums if on_gpu else sums + shares + max(tiles, slabs)  # sums are handed over
+    per_voxel = per_patch / math.prod(plan.patch)
+    on_host, on_device = zip(
+        *(_networks_share(scan, predictor, model, per_voxel) for model in predictor.models),
+        strict=True,
+    )
+    held = _of_several(scan, predictor) + label_map + entropy
     phases = {
         "reading": max(scan.reading - scan.bytes, voxels),  # voxels are looked at one by one
         "preparing": image + preparing,
         "scaling": voxels * (scan.itemsize + 1),
         "cropping": 0 if task.outside is None else 2 * voxels,
-        "segmenting": image + held + beside,
+        "segmenting": image + held + max(on_host),
         "describing": label_map + voxels * (1 + FLOAT) + entropy,  # a mask, and its parts in int32
     }
     return Needs(
         host=scan.bytes + max(phases.values()) + WORKING,
-        device=sums + shares + tiles if on_gpu else 0,
+        device=max(on_device),
         patch=plan.patch,
         batch=plan.inference.batch,
         waiting=max(scan.bytes, scan.reading),
         leaving=4 * label_map + 3 * entropy,
     )
+
+
+def _networks_share(
+    scan: ScanSize, predictor: Predictor, model: Model, per_voxel: float
+) -> tuple[int, int]:
+    """Return what is held on host and device while the network of one of the models is applied.
+
+    Args:
+        scan: Its size.
+        predictor: All models.
+        model: One of them.
+        per_voxel: What a network takes for a voxel of a patch.
+    """
+    sums, shares = _band(model.image_shape(scan.grid), model.plan.patch, model.task.out_channels)
+    tiles, slabs = _tiles(predictor, model, per_voxel), _slabs(scan, predictor, model)
+    if predictor.device.type == "cuda":
+        return sums + slabs, sums + shares + tiles  # what is finished is handed over
+    return sums + shares + max(tiles, slabs), 0
 
 
 def _band(shape: Shape, patch: Shape, outputs: int) -> tuple[int, int]:
@@ -139,41 +158,49 @@ def _band(shape: Shape, patch: Shape, outputs: int) -> tuple[int, int]:
     return FLOAT * band * outputs, FLOAT * band
 
 
-def _slabs(scan: ScanSize, predictor: Predictor, shape: Shape) -> int:
+def _slabs(scan: ScanSize, predictor: Predictor, model: Model) -> int:
     """Return what it takes to bring finished planes, at most a patch's, back to the scan's grid."""
+    shape = model.image_shape(scan.grid)
     axis = shape.index(max(shape))
-    part = 1.0 if predictor.others else min(1.0, predictor.bundle.plan.patch[axis] / shape[axis])
-    finished = math.prod(scan.grid.shape) * predictor.bundle.task.out_channels * FLOAT * part
-    is_resampled = predictor.others or sorted(shape) != sorted(scan.grid.shape)
-    copies = SLABS + 1 if is_resampled else SLABS
-    return copies * min(resampling.SLAB_BYTES, math.ceil(finished))
+    part = min(1.0, model.plan.patch[axis] / shape[axis])
+    finished = math.ceil(math.prod(scan.grid.shape) * model.task.out_channels * FLOAT * part)
+    copies = SLABS + (sorted(shape) != sorted(scan.grid.shape))
+    if _networks(predictor) > 1:  # what was added up so far, and what is added
+        copies += 2
+    return copies * min(resampling.SLAB_BYTES, finished)
 
 
-def _tiles(predictor: Predictor, per_patch: int) -> int:
+def _tiles(predictor: Predictor, model: Model, per_voxel: float) -> int:
     """Return what patches take: those that are computed, and those that wait to be added."""
-    bundle, network = predictor.bundle, predictor.network
-    voxels, batch = math.prod(bundle.plan.patch), bundle.plan.inference.batch
-    outputs, channels = bundle.task.out_channels, len(bundle.task.channels)
+    voxels, batch = math.prod(model.plan.patch), model.plan.inference.batch
+    outputs, channels = model.task.out_channels, len(model.task.channels)
     waiting = max(1, blending.HELD - batch) * outputs * FLOAT * voxels  # while more are computed
+    per_patch = math.ceil(per_voxel * voxels)
     tiles = waiting + batch * per_patch
-    if tiling_of(bundle, predictor.options).mirror_axes:  # the sum, one turned back, one given
+    if tiling_of(model, predictor.options).mirror_axes:  # the sum, one turned back, one given
         tiles += (2 * outputs + channels) * FLOAT * voxels * batch
+    several = predictor.network
+    network = several.network if isinstance(several, InTurn) else several
     if isinstance(network, Settling) and not network.is_settled:  # two copies, and two decisions
         weights = sum(weight.numel() * weight.element_size() for weight in network.parameters())
-        decisions = (2 * INDEX if bundle.task.exclusive else 2 * outputs) * voxels
+        decisions = (2 * INDEX if model.task.exclusive else 2 * outputs) * voxels
         tiles = max(tiles, 2 * outputs * FLOAT * voxels + decisions + per_patch) + weights // 2
     return tiles
 
 
-def _of_several(scan: ScanSize, predictor: Predictor, shape: Shape) -> int:
-    """Return what the mean of several models takes beside what the first would take alone."""
-    if not predictor.others:
-        return 0
-    task = predictor.bundle.task
-    copies = 1 if task.exclusive else 3  # their logits are made of p, 1 - p and both
-    images = [model.preparing_bytes(scan.grid, scan.channels) for model in predictor.others]
-    total = copies * math.prod(shape) * task.out_channels * FLOAT
-    return total + max(image + preparing for image, preparing in images)
+def _of_several(scan: ScanSize, predictor: Predictor) -> int:
+    """Return what the mean of several networks takes beside what the first would take alone."""
+    first, models = predictor.bundle, predictor.models
+    shape = first.image_shape(scan.grid)
+    total = ensemble.held_bytes(shape, first.task.out_channels)
+    sums = (len(models) > 1) + any(len(model.members) > 1 for model in models)
+    others = [model for model in predictor.others if not prepare_alike(model, first)]
+    images = [sum(model.preparing_bytes(scan.grid, scan.channels)) for model in others]
+    return sums * total + max(images, default=0)
+
+
+def _networks(predictor: Predictor) -> int:
+    return sum(len(model.members) for model in predictor.models)
 
 
 @dataclass(frozen=True)
@@ -251,11 +278,23 @@ def budget(
     limit = memory.available_bytes() if max_memory is None else max(0, max_memory - held)
     on_device = _free_on(predictor.device)
     known = _MEASURED.setdefault(predictor.network, {})
-    measured = (predictor.device, plan.patch, exact)
+    measured = (predictor.device, *(model.plan.patch for model in predictor.models), exact)
     if measured not in known:
-        known[measured] = network_bytes(predictor, plan.patch, exact=exact)
+        known[measured] = _most_bytes(predictor, exact=exact)
     per_patch = known[measured]
     return Budget(limit, on_device, per_patch, math.prod(plan.patch), keep_entropy)
+
+
+def _most_bytes(predictor: Predictor, *, exact: bool) -> int:
+    """Measure what the dearest of the models' networks would take for a patch of the first's."""
+    voxels = math.prod(predictor.bundle.plan.patch)
+    firsts = itertools.accumulate((len(model.members) for model in predictor.models), initial=0)
+    found = []
+    for number, model in zip(firsts, predictor.models, strict=False):
+        alone = replace(predictor, bundle=model, network=predictor.network_of(number), others=())
+        taken = network_bytes(alone, model.plan.patch, exact=exact)
+        found.append(math.ceil(taken * voxels / math.prod(model.plan.patch)))
+    return max(found)
 
 
 def _free_on(device: torch.device) -> int:

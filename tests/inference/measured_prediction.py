@@ -89,7 +89,7 @@ def model(
     if plans is None:
         return Made(folder, task, plan)
     configuration = parse(plans, "3d_fullres", where=folder)
-    return NnunetBundle(folder, task, plan, configuration, (), mirror_axes=(0,))
+    return NnunetBundle(folder, task, plan, configuration, (folder,), mirror_axes=(0,))
 
 
 def main(
