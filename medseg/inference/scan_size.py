@@ -91,11 +91,11 @@ def _by_nibabel(path: Path, choice: Choice) -> ScanSize:
     grid = Grid((i, j, k), formats.as_affine(image.affine, where=path))
     whole = ScanSize(grid, math.prod(more), stored.dtype.itemsize if as_stored else FLOAT)
     is_mapped = as_stored and not path.name.lower().endswith((".gz", ".mgz"))
+    held = 2 * whole.bytes if as_stored else whole.bytes  # gzip copies what it unpacks
     if choice.volume is None:
-        return whole
+        return whole if is_mapped else replace(whole, reading=held)
     chosen = replace(whole, channels=1)
-    held = chosen.bytes if is_mapped else whole.bytes
-    return replace(chosen, reading=held + chosen.bytes)
+    return replace(chosen, reading=chosen.bytes + (chosen.bytes if is_mapped else held))
 
 
 def _by_simpleitk(path: Path, choice: Choice) -> ScanSize:
