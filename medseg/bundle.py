@@ -24,6 +24,7 @@ from medseg import task as tasks
 from medseg.errors import ModelError, UsageError
 from medseg.experience import Experience
 from medseg.recipe import Plan
+from medseg.shapes import Box
 from medseg.task import Task
 from medseg.version import __version__
 from medseg.volume import Volume
@@ -135,11 +136,11 @@ class Bundle:
             ) from error
         return hastened(network.eval())
 
-    def prepare(self, volume: Volume) -> "Prepared":
-        """Orient, normalise and resample a scan as in training."""
+    def prepare(self, volume: Volume, place: Box | None = None) -> "Prepared":
+        """Orient, normalise and resample a scan as in training; `place`: only that of the image."""
         from medseg.data import preprocessing
 
-        return preprocessing.prepare_on_demand(volume, self.task, self.plan)
+        return preprocessing.prepare_on_demand(volume, self.task, self.plan, place)
 
 
 def write(

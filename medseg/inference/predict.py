@@ -19,7 +19,6 @@ from medseg.data.preprocessing import (
 )
 from medseg.errors import UsageError
 from medseg.inference import ensemble, foreground
-from medseg.inference.foreground import Foreground
 from medseg.inference.options import Options
 from medseg.inference.precision import choose
 from medseg.inference.settling import Settling
@@ -66,11 +65,11 @@ class Ready:
     """A scan that waits for the network.
 
     Attributes:
-        foreground: The part of it that may hold something.
-        prepared: That part as the network sees it.
+        volume: The scan.
+        prepared: The part of it that may hold something, as the network sees it.
     """
 
-    foreground: Foreground
+    volume: Volume
     prepared: Prepared
 
 
@@ -104,25 +103,22 @@ def predict_measured(predictor: Predictor, volume: Volume, *, keep_entropy: bool
     """Segment a scan on its own grid, and say how sure the network is of it."""
     ready, task = make_ready(predictor, volume), predictor.bundle.task
     axis, pieces = logit_pieces(predictor, ready)
-    found = restore_measured(pieces, ready.prepared, task, axis=axis, keep_entropy=keep_entropy)
-    return ready.foreground.whole_measured(found)
+    return restore_measured(pieces, ready.prepared, task, axis=axis, keep_entropy=keep_entropy)
 
 
 def make_ready(predictor: Predictor, volume: Volume) -> Ready:
-    """Cut a scan to what may hold something, and prepare that."""
-    bundle = predictor.bundle
-    cut = foreground.whole(volume)
+    """Prepare what may hold something of a scan."""
+    bundle, place = predictor.bundle, None
     if predictor.options.crop:
         how = tiling_of(bundle, predictor.options)
-        cut = foreground.cropped(volume, bundle.task, how, bundle.plan.spacing_mm)
-    return Ready(cut, bundle.prepare(cut.volume))
+        place = foreground.kept(volume, bundle.task, how, bundle.plan.spacing_mm)
+    return Ready(volume, bundle.prepare(volume, place))
 
 
 def predict_prepared(predictor: Predictor, ready: Ready) -> Segmentation:
     """Segment a scan that was made ready."""
     axis, pieces = logit_pieces(predictor, ready)
-    found = restore(pieces, ready.prepared, predictor.bundle.task, axis=axis)
-    return ready.foreground.whole(found)
+    return restore(pieces, ready.prepared, predictor.bundle.task, axis=axis)
 
 
 def logit_pieces(predictor: Predictor, ready: Ready) -> tuple[int, Iterator[Logits]]:
@@ -135,7 +131,7 @@ def logit_pieces(predictor: Predictor, ready: Ready) -> tuple[int, Iterator[Logi
         return 0, iter([_of_all(predictor, ready)])
     image = ready.prepared.image
     axis = image.shape.index(max(image.shape[1:]), 1) - 1
-    return axis, _pieces(predictor, ready.foreground, ready.prepared, axis)
+    return axis, _pieces(predictor, ready, axis)
 
 
 def logits(network: nn.Module, image: Image, plan: Plan) -> Scores:
@@ -158,15 +154,15 @@ def tiling_of(model: Model, options: Options) -> Tiling:
     )
 
 
-def _pieces(
-    predictor: Predictor, cut: Foreground, prepared: Prepared, axis: int
-) -> Iterator[Logits]:
+def _pieces(predictor: Predictor, ready: Ready, axis: int) -> Iterator[Logits]:
     model, options = predictor.bundle, predictor.options
-    how, image = tiling_of(model, options), _tensor(prepared.image)
+    how, image = tiling_of(model, options), _tensor(ready.prepared.image)
     if isinstance(predictor.network, Settling):
         middle = _middle(image, how).to(predictor.device)
         predictor.network.settle(middle, exclusive=model.task.exclusive)
-    mask = foreground.outside_of(cut, prepared, model.task) if options.skip else None
+    mask = None
+    if options.skip:
+        mask = foreground.outside_of(ready.volume, ready.prepared, model.task)
     background = torch.from_numpy(foreground.background_logits(model.task))
     outside = None if mask is None else Outside(torch.from_numpy(mask), background)
     slabs = logit_slabs(
@@ -180,20 +176,43 @@ def _of_all(predictor: Predictor, ready: Ready) -> Scores:
     i, j, k = ready.prepared.image.shape[1:]
 
     def members() -> Iterator[Iterator[Scores]]:
-        yield _pieces(predictor, ready.foreground, ready.prepared, 0)
+        yield _pieces(predictor, ready, 0)
         for other in predictor.others:
-            prepared = other.prepare(ready.foreground.volume)
-            if (prepared.order, prepared.box) != (ready.prepared.order, ready.prepared.box):
-                raise UsageError(
-                    "it prepares scans unlike the first of the models",
-                    where=other.folder,
-                    remedy="Average models of medseg, or folds of one model of nnU-Net",
-                )
-            loaded = load(other, predictor.device, predictor.options)
-            pieces = _pieces(loaded, ready.foreground, prepared, 0)
-            yield resampling.slabs(pieces, prepared.image.shape[1], (i, j, k))
+            also = _ready_for(other, predictor.options, ready)
+            pieces = _pieces(load(other, predictor.device, predictor.options), also, 0)
+            length, cut = also.prepared.image.shape[1], _between(also.prepared, ready.prepared)
+            yield resampling.slabs(pieces, length, (i, j, k), cut=cut)
 
     return ensemble.mean_logits(members(), (i, j, k), predictor.bundle.task)
+
+
+def _ready_for(other: Model, options: Options, ready: Ready) -> Ready:
+    """Prepare the part of a scan for another model that was made ready for the first.
+
+    Raises:
+        UsageError: The two see different parts of a scan, or its axes in another order.
+    """
+    first, place = ready.prepared, None
+    if first.part is not None:
+        how = tiling_of(other, options)
+        place = foreground.kept_for(first.part, ready.volume, how, other.plan.spacing_mm)
+    prepared = other.prepare(ready.volume, place)
+    if (prepared.order, prepared.box) != (first.order, first.box):
+        raise UsageError(
+            "it prepares scans unlike the first of the models",
+            where=other.folder,
+            remedy="Average models of medseg, or folds of one model of nnU-Net",
+        )
+    return Ready(ready.volume, prepared)
+
+
+def _between(source: Prepared, result: Prepared) -> resampling.Cut | None:
+    """Return how the part of one model's image is made of that of another's."""
+    if source.part is None or result.part is None:
+        return None
+    given, wanted = source.part, result.part
+    first, start = resampling.firsts(given.place), resampling.firsts(wanted.place)
+    return resampling.Cut(given.whole, wanted.whole, first, start)
 
 
 def _middle(

@@ -19,6 +19,7 @@ from medseg.experience import Experience
 from medseg.nnunet_bundle import description, plans
 from medseg.nnunet_bundle.plans import Configuration
 from medseg.recipe import Inference, NetworkChoice, Plan, Training
+from medseg.shapes import Box
 from medseg.task import Task
 from medseg.volume import Volume
 
@@ -91,11 +92,11 @@ class NnunetBundle:
         multiple = architecture.multiple_of(self.configuration.options["strides"])
         return architecture.AnySize(network, multiple).eval()
 
-    def prepare(self, volume: Volume) -> "Prepared":
-        """Order axes, crop, normalise and resample a scan as nnU-Net does."""
+    def prepare(self, volume: Volume, place: Box | None = None) -> "Prepared":
+        """Order axes, crop, normalise and resample a scan as nnU-Net does; see `preparation`."""
         from medseg.nnunet_bundle import preparation
 
-        return preparation.prepare(volume, self.configuration)
+        return preparation.prepare(volume, self.configuration, place)
 
 
 def is_results_folder(place: Path) -> bool:

@@ -164,6 +164,43 @@ def test_cropping_and_skipping_change_nothing_but_what_is_background_for_certain
         assert measured.entropy[30:].max() < 1e-9
 
 
+@pytest.mark.parametrize("spacing_mm", [(1.6, 0.8, 1.3), (0.7, 2.1, 0.9)])
+def test_cropping_moves_no_label_where_the_network_has_voxels_of_another_size(stripped, spacing_mm):
+    predictor, volume = stripped
+    plan = predictor.bundle.plan.model_copy(update={"spacing_mm": spacing_mm})
+    predictor = replace(predictor, bundle=replace(predictor.bundle, plan=plan))
+    found = {}
+    for crop, skip in ((False, False), (True, False), (True, True)):
+        cut = replace(predictor, options=Options("float32", crop=crop, skip=skip))
+        found[crop, skip] = predict.predict(cut, volume).label_map
+    inside = volume.voxels[0] > 0
+    expected = found.pop((False, False))
+    assert 0.1 < (expected[inside] == 1).mean() < 0.9
+    for label_map in found.values():  # a voxel's label is that of its value, whatever the patches
+        assert np.array_equal(label_map[inside], expected[inside])
+        assert set(np.unique(label_map[label_map != expected])) <= {0}
+
+
+def test_cropping_moves_no_label_of_the_mean_of_models(stripped, monkeypatch):
+    predictor, volume = stripped
+    monkeypatch.setattr(Bundle, "build_network", lambda _: Threshold().eval())
+    plans = [
+        predictor.bundle.plan.model_copy(update={"spacing_mm": spacing_mm})
+        for spacing_mm in ((1.6, 0.8, 1.3), (0.9, 1.2, 0.7))
+    ]
+    first, other = (replace(predictor.bundle, plan=plan) for plan in plans)
+    expected, found = (
+        predict.predict(
+            predict.load(first, predictor.device, Options("float32", crop=crop), others=(other,)),
+            volume,
+        ).label_map
+        for crop in (False, True)
+    )
+    inside = volume.voxels[0] > 0
+    assert 0.1 < (expected[inside] == 1).mean() < 0.9
+    assert np.array_equal(found[inside], expected[inside])
+
+
 def test_cropping_and_skipping_save_patches(stripped):
     predictor, volume = stripped
     seen = []
