@@ -123,11 +123,8 @@ def test_what_lies_outside_is_not_counted(tmp_path, put, hippocampus_task, outsi
     # the file's axes point to +y, -x, +z
     affine = np.array([[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
     labels = (voxels > 0).astype(np.uint8)
-    case = Case(
-        "a",
-        (put(tmp_path / "a.nii.gz", voxels, affine),),
-        put(tmp_path / "b.nii.gz", labels, affine),
-    )
+    image = put(tmp_path / "a.nii.gz", voxels, affine)
+    case = Case("a", (image,), put(tmp_path / "b.nii.gz", labels, affine))
     task = hippocampus_task.model_copy(update={"outside": outside})
     assert measure(case, task).shape == (7, 6, 4)
     assert measure(case, task).inside == (5, 2, 2)
