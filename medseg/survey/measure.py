@@ -194,7 +194,7 @@ def extent_inside(volume: Volume, task: Task) -> Shape | None:
         return None
     from medseg.inference.foreground import inside_of
 
-    inside = inside_of(volume, task)
+    inside = inside_of(volume.voxels, task)
     if inside is None or not inside.any():
         return None
     along = (np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3))
