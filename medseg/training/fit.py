@@ -1,6 +1,5 @@
 """A training run from beginning to end, or from where it was interrupted."""
 
-import contextlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from medseg import bundle as bundles
 from medseg import experience as experiences
-from medseg import files, weights
+from medseg import files, memory, weights
 from medseg import recipe as recipes
 from medseg import task as tasks
 from medseg.bundle import Bundle
@@ -278,8 +277,11 @@ def _train(
     while not trial.fits(module, device_of(request)):
         module, data = _with_less(module, data, folder, request, listener, first=first)
     while True:
-        with contextlib.suppress(torch.OutOfMemoryError):
+        try:
             return _trained(module, data, folder, request, listener, first=first)
+        except Exception as error:
+            if not memory.ran_out(error):
+                raise
         first = _stood(folder).first
         module, data = _with_less(module, data, folder, request, listener, first=first)
         if processes.count() > 1:

@@ -8,6 +8,7 @@ from typing import Final
 
 import torch
 
+from medseg import memory
 from medseg.training import processes
 from medseg.training.memory_need import COPIES
 from medseg.training.module import SegmentationModule
@@ -32,7 +33,9 @@ def fits(module: SegmentationModule, device: torch.device) -> bool:
     try:
         _step(module, device)
         failed = 0.0
-    except torch.OutOfMemoryError:
+    except Exception as error:
+        if not memory.ran_out(error):
+            raise
         failed = 1.0
     module.network.zero_grad(set_to_none=True)
     for name, value in module.network.named_buffers():
