@@ -24,6 +24,7 @@ from medseg import task as tasks
 from medseg.errors import ModelError, UsageError
 from medseg.experience import Experience
 from medseg.recipe import Plan
+from medseg.shapes import Box
 from medseg.task import Task
 from medseg.version import __version__
 from medseg.volume import Volume
@@ -94,6 +95,16 @@ class Bundle:
         """Axes of the network along which a scan may be mirrored; they are RAS+."""
         return tuple("xyz".index(axis) for axis in self.task.mirror_axes)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user should know of how it was read: nothing."""
+        return ()
+
+    @property
+    def members(self) -> "tuple[Bundle, ...]":
+        """The models with one network each that this one is the mean of: itself alone."""
+        return (self,)
+
     def build_network(self) -> "nn.Module":
         """Build the network and load its weights; every weight must fit.
 
@@ -135,11 +146,11 @@ class Bundle:
             ) from error
         return hastened(network.eval())
 
-    def prepare(self, volume: Volume) -> "Prepared":
-        """Orient, normalise and resample a scan as in training."""
+    def prepare(self, volume: Volume, place: Box | None = None) -> "Prepared":
+        """Orient, normalise and resample a scan as in training; `place`: only that of the image."""
         from medseg.data import preprocessing
 
-        return preprocessing.prepare_on_demand(volume, self.task, self.plan)
+        return preprocessing.prepare_on_demand(volume, self.task, self.plan, place)
 
 
 def write(

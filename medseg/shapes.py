@@ -9,6 +9,9 @@ from jaxtyping import Bool, Float32, Float64, Integer, Shaped
 Shape = tuple[int, int, int]
 """Number of voxels along i, j and k."""
 
+Box = tuple[slice, slice, slice]
+"""A part of a volume."""
+
 Spacing = tuple[float, float, float]
 """Distance between voxel centres along i, j and k, in millimetres."""
 

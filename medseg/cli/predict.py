@@ -128,6 +128,8 @@ def predict(
     predictor = load(bundle, choose(device), options, others=tuple(others))
     for one in predictor.models:
         err.print(f"Model: {one.folder} (task {one.task.name}, {one.plan.network.name})")
+        for remark in one.remarks:
+            err.print(f"  {remark}")
     if tta and not bundle.mirror_axes:
         err.print(f"Task {bundle.task.name} allows no mirroring: --tta changes nothing")
     if strict and bundle.experience is None:

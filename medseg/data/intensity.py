@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Shaped
 
 from medseg.recipe import Window
-from medseg.shapes import Image, Voxels
+from medseg.shapes import Box, Image, Voxels
 from medseg.task import Task
 
 CLIPPED_PERCENTILES: Final = (0.5, 99.5)
@@ -39,9 +39,12 @@ def normalise(voxels: Voxels, task: Task, windows: dict[str, Window]) -> Image:
     return np.concatenate(list(normalised_pieces(voxels, task, windows)), axis=1)
 
 
-def normalised_pieces(voxels: Voxels, task: Task, windows: dict[str, Window]) -> Iterator[Image]:
-    """Yield what `normalise` returns in pieces that follow one another along i."""
+def normalised_pieces(
+    voxels: Voxels, task: Task, windows: dict[str, Window], part: Box | None = None
+) -> Iterator[Image]:
+    """Yield what `normalise` returns, or a part of it, in pieces one after the other along i."""
     bring = normaliser(voxels, task, windows)
+    voxels = voxels if part is None else voxels[(slice(None), *part)]
     rows = max(1, PIECE_VOXELS // max(1, voxels[:, :1].size))
     for start in range(0, voxels.shape[1], rows):
         yield bring(voxels[:, start : start + rows])

@@ -19,7 +19,7 @@ from medseg.data.intensity import normalised_pieces, normaliser
 from medseg.recipe import Plan
 from medseg.regions import decode_logits, entropy
 from medseg.segmentation import Segmentation, label_map_dtype
-from medseg.shapes import Image, LabelMap, Scores, Shape, Voxels
+from medseg.shapes import Box, Image, LabelMap, Scores, Shape, Voxels
 from medseg.task import Task
 from medseg.volume import AxisOrder, Grid, Volume, order_to_ras, reorder, resampled_grid
 from medseg.volume import to_ras as volume_to_ras
@@ -29,9 +29,6 @@ LARGE: Final = 1 << 26
 
 Logits = Float[np.ndarray, "outputs _ _ _"]
 """A piece of a network's logits, float32 or float16."""
-
-Box = tuple[slice, slice, slice]
-"""A part of a volume."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +62,19 @@ class ImageOnDemand:
         return torch.from_numpy(self.normalise(self.voxels[place]))
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of a prepared image.
+
+    Attributes:
+        place: Where it lies in the whole image.
+        whole: Voxels of the whole image along each axis.
+    """
+
+    place: Box
+    whole: Shape
+
+
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """A scan as a network sees it.
@@ -77,6 +87,7 @@ class Prepared:
         ras_shape: Its shape after that, before resampling.
         box: The part of it that was resampled, outside is background; absent: all of it.
         nearest_axis: Along which (0, 1 or 2) the way back takes the nearest plane.
+        part: What the image is a part of; absent: it is whole. Outside is background.
     """
 
     image: Image | ImageOnDemand
@@ -85,6 +96,7 @@ class Prepared:
     ras_shape: Shape
     box: Box | None = None
     nearest_axis: int | None = None
+    part: Part | None = None
 
     @property
     def whole(self) -> Image:
@@ -93,27 +105,49 @@ class Prepared:
         return image if isinstance(image, np.ndarray) else image[(slice(None),) * 4].numpy()
 
 
-def prepare(volume: Volume, task: Task, plan: Plan) -> Prepared:
-    """Orient, normalise and resample a scan, piece by piece: nothing but the result is held."""
+def prepare(volume: Volume, task: Task, plan: Plan, place: Box | None = None) -> Prepared:
+    """Orient, normalise and resample a scan, piece by piece: nothing but the result is held.
+
+    Args:
+        volume: The scan.
+        task: Names its channels.
+        plan: How the model sees it.
+        place: The part of the image that is wanted, else all. It is the same as that part of all.
+    """
     upright = volume_to_ras(volume)
-    shape = resampled_grid(upright.grid, plan.spacing_mm).shape
-    pieces = normalised_pieces(upright.voxels, task, plan.windows)
-    resampled = resampling.slabs(pieces, upright.grid.shape[0], shape)
-    return Prepared(
-        image=resampling.joined(resampled, len(upright.voxels), shape),
-        original=volume.grid,
-        order=order_to_ras(volume.affine),
-        ras_shape=upright.grid.shape,
-    )
+    whole = resampled_grid(upright.grid, plan.spacing_mm).shape
+    wanted = _all(whole) if place is None else place
+    source, cut = resampling.cut_for(wanted, upright.grid.shape, whole)
+    pieces = normalised_pieces(upright.voxels, task, plan.windows, source)
+    shape = resampling.sizes(wanted)
+    resampled = resampling.slabs(pieces, resampling.sizes(source)[0], shape, cut=cut)
+    image = resampling.joined(resampled, len(upright.voxels), shape)
+    return _prepared(image, volume, place, whole)
 
 
-def prepare_on_demand(volume: Volume, task: Task, plan: Plan) -> Prepared:
+def prepare_on_demand(volume: Volume, task: Task, plan: Plan, place: Box | None = None) -> Prepared:
     """Do as `prepare` does, but leave a large image that need not be resampled where it is."""
     upright = volume_to_ras(volume)
     if not is_on_demand(upright.grid, len(upright.voxels), plan):
-        return prepare(volume, task, plan)
-    image = ImageOnDemand(upright.voxels, normaliser(upright.voxels, task, plan.windows))
-    return Prepared(image, volume.grid, order_to_ras(volume.affine), upright.grid.shape)
+        return prepare(volume, task, plan, place)
+    whole = upright.grid.shape
+    voxels = upright.voxels[(slice(None), *(place or _all(whole)))]
+    image = ImageOnDemand(voxels, normaliser(upright.voxels, task, plan.windows))
+    return _prepared(image, volume, place, whole)
+
+
+def _prepared(
+    image: Image | ImageOnDemand, volume: Volume, place: Box | None, whole: Shape
+) -> Prepared:
+    order = order_to_ras(volume.affine)
+    part = None if place is None else Part(place, whole)
+    ras_shape = volume_to_ras(volume).grid.shape
+    return Prepared(image, volume.grid, order, ras_shape, part=part)
+
+
+def _all(shape: Shape) -> Box:
+    i, j, k = (slice(0, length) for length in shape)
+    return (i, j, k)
 
 
 def is_on_demand(upright: Grid, channels: int, plan: Plan) -> bool:
@@ -217,14 +251,15 @@ def _on_scan(
     pieces: Iterable[Logits], prepared: Prepared, axis: int
 ) -> Iterator[tuple[slice, Scores]]:
     """Yield logits on the upright grid of the scan, `axis` first, and which planes they are of."""
-    inside = prepared.box or [slice(0, length) for length in prepared.ras_shape]
+    place, cut = _way_back(prepared)
     axes = [axis, *(other for other in range(3) if other != axis)]
-    i, j, k = (inside[place].stop - inside[place].start for place in axes)
+    i, j, k = (resampling.sizes(place)[other] for other in axes)
     length, nearest = prepared.image.shape[1 + axis], prepared.nearest_axis
     nearest = None if nearest is None else axes.index(nearest)
+    cut = cut and cut.ordered(axes)
     first = (np.moveaxis(piece, 1 + axis, 1) for piece in pieces)
     start = 0
-    for part in resampling.slabs(first, length, (i, j, k), nearest=nearest):
+    for part in resampling.slabs(first, length, (i, j, k), nearest=nearest, cut=cut):
         yield slice(start, start + part.shape[1]), part
         start += part.shape[1]
 
@@ -233,5 +268,24 @@ def _upright(
     voxels: Shaped[np.ndarray, "i j k"], prepared: Prepared, axis: int
 ) -> Shaped[np.ndarray, "a b c"]:
     """Return a view of what was prepared of the scan: the axes of the image, `axis` first."""
-    whole = reorder(voxels[None], prepared.order)[0]
-    return np.moveaxis(whole if prepared.box is None else whole[prepared.box], axis, 0)
+    place, _ = _way_back(prepared)
+    return np.moveaxis(reorder(voxels[None], prepared.order)[0][place], axis, 0)
+
+
+def _way_back(prepared: Prepared) -> tuple[Box, resampling.Cut | None]:
+    """Return the part of the upright scan that the image is enough for, and how it is made."""
+    inside, part = prepared.box or _all(prepared.ras_shape), prepared.part
+    if part is None:
+        return inside, None
+    shape, nearest = resampling.sizes(inside), prepared.nearest_axis
+    i, j, k = (
+        resampling.complete(part.place[n], part.whole[n], shape[n], nearest=n == nearest)
+        for n in range(3)
+    )
+    made = (i, j, k)
+    cut = resampling.Cut(part.whole, shape, resampling.firsts(part.place), resampling.firsts(made))
+    i, j, k = (
+        slice(outer.start + inner.start, outer.start + inner.stop)
+        for outer, inner in zip(inside, made, strict=True)
+    )
+    return (i, j, k), cut

@@ -3,20 +3,20 @@
 Sample positions are voxel centres: output voxel `n` of an axis lies at input coordinate
 `(n + 1/2) * input / output - 1/2`, as in `medseg.volume.resampled_grid`. Outside the outermost
 centres the outermost value holds. Along one axis the nearest plane may be taken instead, where
-planes are far apart.
+planes are far apart. A part of a result, made of the part of the source that it needs, is the same
+to the last bit as that part of the whole result.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
-from torch.nn import functional
 
-from medseg.shapes import Shape
+from medseg.shapes import Box, Shape
 
 SLAB_BYTES: Final = 1 << 25
 """Of a piece of the result; it fits the processor's cache better than a larger one."""
@@ -24,6 +24,71 @@ SLAB_BYTES: Final = 1 << 25
 Array = Float[np.ndarray, "channels i j k"]
 Piece = Float[np.ndarray, "channels _ j k"]
 Resampled = Float32[np.ndarray, "channels a b c"]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Which part of a result is made of which part of its source.
+
+    Attributes:
+        source: Voxels of the whole source along each axis.
+        result: Of the whole result.
+        given: The first voxel of the part of the source.
+        wanted: The first voxel of the part of the result.
+    """
+
+    source: Shape
+    result: Shape
+    given: Shape
+    wanted: Shape
+
+    def ordered(self, axes: Sequence[int]) -> "Cut":
+        """Return it with its axes in another order."""
+        source, result, given, wanted = (
+            _ordered(each, axes) for each in (self.source, self.result, self.given, self.wanted)
+        )
+        return Cut(source, result, given, wanted)
+
+
+def cut_for(part: Box, source: Shape, result: Shape) -> tuple[Box, Cut]:
+    """Return the part of a source that a part of a result is made of, and the cut that says so.
+
+    Args:
+        part: Of the result.
+        source: Voxels of the whole source along each axis.
+        result: Of the whole result.
+    """
+    i, j, k = (needed(*each) for each in zip(part, source, result, strict=True))
+    return (i, j, k), Cut(source, result, firsts((i, j, k)), firsts(part))
+
+
+def firsts(part: Box) -> Shape:
+    """Return where a part begins along each axis."""
+    return (part[0].start, part[1].start, part[2].start)
+
+
+def sizes(part: Box) -> Shape:
+    """Return how many voxels a part has along each axis."""
+    i, j, k = (along.stop - along.start for along in part)
+    return (i, j, k)
+
+
+def needed(part: slice, source: int, result: int) -> slice:
+    """Return the planes of a source, of `source`, that a part of a result is made of."""
+    places = _places(source, result, nearest=False).part(part.start, part.stop, 0)
+    return slice(int(places.lower[0]), int(places.upper[-1]) + 1)
+
+
+def touched(part: slice, source: int, result: int) -> slice:
+    """Return the planes of a result that a part of the source has a share in; there may be none."""
+    places = _places(source, result, nearest=False)
+    return _run((places.upper >= part.start) & (places.lower < part.stop))
+
+
+def complete(part: slice, source: int, result: int, *, nearest: bool = False) -> slice:
+    """Return the planes of a result that a part of the source is enough for."""
+    places = _places(source, result, nearest=nearest)
+    return _run((places.lower >= part.start) & (places.upper < part.stop))
 
 
 def resample(voxels: Array, shape: Shape) -> Resampled:
@@ -50,6 +115,7 @@ def slabs(
     *,
     rows: int | None = None,
     nearest: int | None = None,
+    cut: Cut | None = None,
 ) -> Iterator[Resampled]:
     """Yield the result of `resample` in pieces along i, as soon as the planes for them are there.
 
@@ -63,11 +129,14 @@ def slabs(
         shape: Of the result.
         rows: Most planes of the result in a piece; else what `SLAB_BYTES` holds.
         nearest: Axis (0, 1 or 2) along which the nearest voxel is taken; of two, the later.
+        cut: What the pieces and the result are parts of; without it they are whole.
 
     Raises:
-        ValueError: The pieces have more or fewer planes than `length`.
+        ValueError: The pieces have more or fewer planes than `length`, or lack voxels that the
+            result is made of.
     """
-    places = _places(length, shape[0], nearest=nearest == 0)
+    lattice = _Lattice(shape, nearest, cut)
+    places = lattice.places(0, length)
     carried: Tensor | None = None
     first = end = done = 0
     for part in _thin(pieces, shape, rows):
@@ -77,8 +146,8 @@ def slabs(
         step = rows or _rows(held.shape[0], shape)
         for start in range(done, ready, step):
             stop = min(start + step, ready)
-            planes = _between(held, places.part(start, stop, first))
-            yield _within(planes, shape, nearest).numpy()
+            planes = _along(held, 1, places.part(start, stop, first))
+            yield _in_plane(planes, lattice).numpy()
         done = ready
         keep = min(int(places.lower[done]), end) if done < shape[0] else end
         carried = held[:, keep - first :].clone() if keep < end else None
@@ -101,6 +170,26 @@ class _Places:
         return _Places(self.lower[there] - first, self.upper[there] - first, self.weight[there])
 
 
+@dataclass(frozen=True)
+class _Lattice:
+    """Where the voxels of a result lie in its source; see `slabs`."""
+
+    shape: Shape
+    nearest: int | None
+    cut: Cut | None
+
+    def places(self, axis: int, given: int) -> _Places:
+        """Return the places along an axis, counted from the first of `given` planes."""
+        nearest, made, cut = self.nearest == axis, self.shape[axis], self.cut
+        if cut is None:
+            return _places(given, made, nearest=nearest)
+        whole = _places(cut.source[axis], cut.result[axis], nearest=nearest)
+        part = whole.part(cut.wanted[axis], cut.wanted[axis] + made, cut.given[axis])
+        if int(part.lower[0]) < 0 or int(part.upper[-1]) >= given:
+            raise ValueError(f"the part of the source has too few planes along axis {axis}")
+        return part
+
+
 def _places(length: int, wanted: int, *, nearest: bool) -> _Places:
     centres = (torch.arange(wanted, dtype=torch.float64) + 0.5) * length / wanted - 0.5
     if nearest:
@@ -111,23 +200,25 @@ def _places(length: int, wanted: int, *, nearest: bool) -> _Places:
     return _Places(lower, lower + (weight > 0), weight)
 
 
-def _between(held: Tensor, places: _Places) -> Tensor:
-    count = len(places.lower)
+def _in_plane(planes: Tensor, lattice: _Lattice) -> Tensor:
+    j, k = (lattice.places(axis, planes.shape[axis + 1]) for axis in (1, 2))
+    planes = _along(planes, 2, j)
+    if not k.weight.any():
+        return _along(planes, 3, k)
+    turned = planes.transpose(2, 3).contiguous()  # whole rows are picked some times as fast
+    return _along(turned, 2, k).transpose(2, 3).contiguous()
+
+
+def _along(planes: Tensor, axis: int, places: _Places) -> Tensor:
+    """Resample along an axis; a view where planes are taken as they are."""
+    first, count = int(places.lower[0]), len(places.lower)
     if places.weight.any():
-        weight = places.weight[:, None, None]
-        return torch.lerp(held[:, places.lower], held[:, places.upper], weight)
-    if int(places.lower[-1] - places.lower[0]) == count - 1:  # the planes themselves: no copy
-        return held[:, int(places.lower[0]) : int(places.lower[-1]) + 1]
-    return held[:, places.lower]
-
-
-def _within(planes: Tensor, shape: Shape, nearest: int | None) -> Tensor:
-    if nearest and planes.shape[nearest + 1] != shape[nearest]:
-        places = _places(planes.shape[nearest + 1], shape[nearest], nearest=True)
-        planes = planes.index_select(nearest + 1, places.lower)
-    if planes.shape[2:] != shape[1:]:
-        planes = functional.interpolate(planes, size=shape[1:], mode="bilinear")
-    return planes
+        low = planes.index_select(axis, places.lower)
+        high = planes.index_select(axis, places.upper)
+        return low.lerp_(high, places.weight.view(-1, *(1,) * (planes.ndim - axis - 1)))
+    if int(places.lower[-1]) - first == count - 1:
+        return planes.narrow(axis, first, count)
+    return planes.index_select(axis, places.lower)
 
 
 def _thin(pieces: Iterable[Piece], shape: Shape, rows: int | None) -> Iterator[Tensor]:
@@ -144,3 +235,14 @@ def _thin(pieces: Iterable[Piece], shape: Shape, rows: int | None) -> Iterator[T
 
 def _rows(channels: int, shape: Shape) -> int:
     return max(1, SLAB_BYTES // (4 * channels * shape[1] * shape[2]))
+
+
+def _run(wanted: Bool[Tensor, " planes"]) -> slice:
+    """Return the planes that are wanted, which follow one another."""
+    numbers = wanted.nonzero()
+    return slice(int(numbers[0]), int(numbers[-1]) + 1) if len(numbers) else slice(0, 0)
+
+
+def _ordered(values: Shape, axes: Sequence[int]) -> Shape:
+    i, j, k = (values[axis] for axis in axes)
+    return (i, j, k)

@@ -18,13 +18,12 @@ from torch import Tensor
 from medseg.blocks.selective_scan import import_error
 from medseg.blocks.selective_scan.cpu import threads
 from medseg.inference.blend_weight import Blend, along, weight
-from medseg.shapes import Shape
+from medseg.shapes import Box, Shape
 
 HELD: Final = 4
 """Patches whose logits wait to be added up together."""
 
 Value = TypeVar("Value")
-Box = tuple[slice, slice, slice]
 
 
 def box(start: Shape, size: Shape) -> Box:

@@ -81,26 +81,27 @@ def add(total, extent, parts, patch, along_i, along_j, rows, into, within, size,
                 put(scale, (row * pieces + n) * WIDTH, weigh(rows, n, count))
         inside = ((within[0] + plane) * patch[1] + within[1]) * patch[2]
         above = ((into[0] + plane) * extent[2] + into[1]) * extent[3] + into[2]
+        ahead = (AHEAD * patch[2], AHEAD * extent[3])
         for output in range(extent[0]):
             here = output * patch[0] * patch[1] * patch[2] + inside
             there = output * extent[1] * extent[2] * extent[3] + above
             for row in range(size[1]):
                 place, at = there + row * extent[3], here + row * patch[2]
-                add_row(total, place, parts, at, rows, scale, row * pieces, AHEAD * patch[2], AHEAD * extent[3])
+                add_row(total, place, parts, at, rows, scale, row * pieces, ahead)
 
 
 @compiled
 @no_type_check
-def add_row(total, there, parts, here, rows, scale, counted, ahead, ahead_total):
+def add_row(total, there, parts, here, rows, scale, counted, ahead):
     """Add one row of all patches."""
     for begin in range(0, rows.length, WIDTH):
         place, mask = there + begin, mask_of(rows.length - begin)
-        prefetch(total, place + ahead_total)
+        prefetch(total, place + ahead[1])
         value = read(total, place, mask)
         chunk = begin // WIDTH
         for n in range(rows.firsts[chunk], rows.firsts[chunk + 1]):
             part, at = parts[rows.owners[n]], here + rows.shifts[n]
-            prefetch(part, at + ahead)
+            prefetch(part, at + ahead[0])
             counts = fetch(scale, (counted + n) * WIDTH)
             value = fma(read(part, at, rows.masks[n]), counts, value)
         write(total, place, mask, value)
@@ -121,25 +122,32 @@ def divide(total, extent, along_i, along_j, rows, into, first, last):
         first: The plane to begin with, from 0 to the planes of `along_i`.
         last: The plane to end before.
     """
-    one = splat(np.float32(1))
     shares = np.empty(len(rows.firsts) * WIDTH, np.float32)
+    volume = extent[1] * extent[2] * extent[3]
     for plane in range(first, last):
         for row in range(along_j.shape[1]):
-            shares[:] = 0
-            for i in range(along_i.shape[0]):
-                for j in range(along_j.shape[0]):
-                    count = along_i[i, plane] * along_j[j, row]
-                    if count > 0:
-                        add_weights(shares, rows, splat(count))
-            for begin in range(0, rows.length, WIDTH):
-                put(shares, begin, one / fetch(shares, begin))
+            fill_shares(shares, along_i[:, plane], along_j[:, row], rows)
             there = ((into[0] + plane) * extent[2] + into[1] + row) * extent[3] + into[2]
             for output in range(extent[0]):
-                place = there + output * extent[1] * extent[2] * extent[3]
+                place = there + output * volume
                 for begin in range(0, rows.length, WIDTH):
                     at, mask = place + begin, mask_of(rows.length - begin)
                     prefetch(total, at + AHEAD * extent[3])
                     write(total, at, mask, read(total, at, mask) * fetch(shares, begin))
+
+
+@compiled
+@no_type_check
+def fill_shares(shares, counts_i, counts_j, rows):
+    """Fill a row with 1 over the weights of all patches."""
+    shares[:] = 0
+    for count_i in counts_i:
+        for count_j in counts_j:
+            if count_i * count_j > 0:
+                add_weights(shares, rows, splat(count_i * count_j))
+    one = splat(np.float32(1))
+    for begin in range(0, rows.length, WIDTH):
+        put(shares, begin, one / fetch(shares, begin))
 
 
 @compiled

@@ -33,7 +33,7 @@ class Rows(NamedTuple):
     """
 
     length: int
-    firsts: Int64[np.ndarray, "sixteens_and_one"]
+    firsts: Int64[np.ndarray, " sixteens_and_one"]
     owners: Int64[np.ndarray, " pieces"]
     shifts: Int64[np.ndarray, " pieces"]
     masks: Int64[np.ndarray, " pieces"]

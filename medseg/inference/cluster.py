@@ -20,6 +20,7 @@ from medseg.inference.cohort_run import Clock, Listener, Outcome, Settings, Writ
 from medseg.inference.device import DeviceChoice
 from medseg.inference.options import Options
 from medseg.inference.predict import Predictor, load
+from medseg.inference.reduction import Reducing
 from medseg.inference.report import Entry, Report
 
 LOCAL: Final = "local"
@@ -118,14 +119,16 @@ Common = tuple[tuple[Path, ...], DeviceChoice, Options, Settings, Write]
 def _segmented(job: Job, expected: Entry, common: Common) -> Entry | Failure:
     """Do one case, in a process of Ray."""
     folders, device, options, settings, write = common
-    predictor = _loaded(folders, device, options)
-    return cohort_run.run_one(job, predictor, settings, expected, write=write)
+    reducing = _loaded(folders, device, options)
+    return cohort_run.run_one(job, reducing, settings, expected, write=write)
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(folders: tuple[Path, ...], device: DeviceChoice, options: Options) -> Predictor:
+def _loaded(folders: tuple[Path, ...], device: DeviceChoice, options: Options) -> Reducing:
+    """Return the models for all cases of a process, which begin with what fitted before."""
     first, *others = (model_list.choose(folder) for folder in folders)
-    return load(first, devices.choose(device), options, others=tuple(others))
+    loaded = load(first, devices.choose(device), options, others=tuple(others))
+    return Reducing(loaded, lambda _: None)
 
 
 def _result(ray: Any, job: Job, ended: Any) -> Entry | Failure:

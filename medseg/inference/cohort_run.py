@@ -138,17 +138,16 @@ def waiting(
 
 
 def run_one(
-    job: Job, predictor: Predictor, settings: Settings, expected: Entry, *, write: Write
+    job: Job, reducing: Reducing, settings: Settings, expected: Entry, *, write: Write
 ) -> Entry | Failure:
     """Segment one scan, and return what is reported of it; nobody is told of the steps."""
     report, silent, clock = Report(None, {}), _Silent(), Clock(1)
     there = memory_plan.budget(
-        predictor,
+        reducing.predictor,
         settings.max_memory,
         measure=settings.max_memory is not None,
         keep_entropy=settings.uncertainty,
     )
-    reducing = Reducing(predictor, silent.on_remark)
     work = _Work(reducing, settings, {job: expected}, report, silent, clock, write, there)
     stages = Stages(work.read, work.segment, work.finish)
     (result,) = pipeline.run([job], stages, overlap=False)

@@ -1,24 +1,23 @@
 """The part of a scan that may hold something, where the task says what is background for certain.
 
-A scan is cut to it before anything else is done, and the result put back. The cut is widened as
-far as that costs no patch, so that a network sees the surroundings it saw in training.
+Only this part is computed; what lies around it is background. It is cut in voxels of the network,
+so that these lie where they would lie without it, and it is widened as far as that costs no patch,
+so that a network sees the surroundings it saw in training.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float32, Shaped
+from jaxtyping import Float32
 
 from medseg.data import resampling
-from medseg.data.preprocessing import Box, Measured, Prepared
+from medseg.data.preprocessing import Part, Prepared
 from medseg.inference.sliding_window import Tiling, step
-from medseg.segmentation import Segmentation
-from medseg.shapes import Mask
+from medseg.shapes import Box, Mask, Spacing, Voxels
 from medseg.task import Task
-from medseg.volume import Grid, Volume, order_to_ras, reorder
+from medseg.volume import Volume, order_to_ras, reorder, resampled_grid, upright
 
 AIR_HU: Final = -900.0
 CERTAIN: Final = 30.0
@@ -27,90 +26,64 @@ CERTAIN: Final = 30.0
 _ROWS: Final = 16
 
 
-@dataclass(frozen=True, eq=False)
-class Foreground:
-    """A part of a scan.
-
-    Attributes:
-        volume: The part.
-        box: Where it lies in the scan.
-        grid: That of the whole scan.
-    """
-
-    volume: Volume
-    box: Box
-    grid: Grid
-
-    def whole(self, found: Segmentation) -> Segmentation:
-        """Return the segmentation of the whole scan; what was cut off is background."""
-        return Segmentation(self._whole(found.label_map), self.grid, found.task)
-
-    def whole_measured(self, found: Measured) -> Measured:
-        """Do the same for one with its entropy, which is 0 in what was cut off."""
-        entropy = None if found.entropy is None else self._whole(found.entropy)
-        return replace(found, segmentation=self.whole(found.segmentation), entropy=entropy)
-
-    def _whole(self, part: Shaped[np.ndarray, "i j k"]) -> Shaped[np.ndarray, "a b c"]:
-        if part.shape == self.grid.shape:
-            return part
-        values = np.zeros(self.grid.shape, part.dtype)
-        values[self.box] = part
-        return values
-
-
-def whole(volume: Volume) -> Foreground:
-    """Return a scan of which nothing is cut off."""
-    i, j, k = (slice(0, length) for length in volume.grid.shape)
-    return Foreground(volume, (i, j, k), volume.grid)
-
-
-def cropped(
-    volume: Volume, task: Task, tiling: Tiling, spacing_mm: tuple[float, float, float]
-) -> Foreground:
-    """Cut off what is background for certain; all of it is kept if there is nothing else.
+def kept(volume: Volume, task: Task, tiling: Tiling, spacing_mm: Spacing) -> Box | None:
+    """Return the part of the network's image to be computed; None: all of it.
 
     Args:
         volume: A scan.
-        task: Says what is background.
+        task: Says what is background for certain.
         tiling: Of the network, along the RAS axes.
         spacing_mm: The voxel size it works at, along the same.
     """
-    inside = inside_of(volume, task)
+    inside = inside_of(volume.voxels, task)
     if inside is None or not inside.any():
-        return whole(volume)
-    box: list[slice] = [slice(0)] * 3
-    for world, (axis, _) in enumerate(order_to_ras(volume.affine)):
-        there = np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis})))
-        scale = spacing_mm[world] / volume.spacing_mm[axis]
-        room = _room(int(there[-1] - there[0]) + 1, scale, tiling, world)
-        box[axis] = _widened(int(there[0]), int(there[-1]) + 1, room, inside.shape[axis])
-    part = (box[0], box[1], box[2])
-    affine = volume.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ [kept.start for kept in part]
-    voxels = volume.voxels[(slice(None), *part)]
-    i, j, k = voxels.shape[1:]
-    return Foreground(Volume(voxels, Grid((i, j, k), affine)), part, volume.grid)
+        return None
+    mask = reorder(inside[None], order_to_ras(volume.affine))[0]
+    whole = resampled_grid(upright(volume.grid), spacing_mm).shape
+    i, j, k = (
+        _roomy(_near(_extent(mask, axis), mask.shape[axis], whole[axis]), whole[axis], tiling, axis)
+        for axis in range(3)
+    )
+    return (i, j, k)
 
 
-def inside_of(volume: Volume, task: Task) -> Mask | None:
+def kept_for(part: Part, volume: Volume, tiling: Tiling, spacing_mm: Spacing) -> Box:
+    """Return the part of another network's image that holds `part` of a first one's.
+
+    Args:
+        part: Of the first one's image.
+        volume: The scan of both.
+        tiling: Of the other network.
+        spacing_mm: The voxel size it works at.
+    """
+    whole = resampled_grid(upright(volume.grid), spacing_mm).shape
+    held, _ = resampling.cut_for(part.place, whole, part.whole)
+    i, j, k = (_roomy(held[axis], whole[axis], tiling, axis) for axis in range(3))
+    return (i, j, k)
+
+
+def inside_of(voxels: Voxels, task: Task) -> Mask | None:
     """Return what is not background for certain; None if the task does not say."""
     if task.outside is None:
         return None
-    inside = np.zeros(volume.grid.shape, dtype=bool)
-    for channel in volume.voxels:
+    inside = np.zeros(voxels.shape[1:], dtype=bool)
+    for channel in voxels:
         inside |= (channel != 0) if task.outside == "zero" else (channel >= AIR_HU)
     return inside
 
 
-def outside_of(foreground: Foreground, prepared: Prepared, task: Task) -> Mask | None:
-    """Return the voxels of a prepared image that no voxel of the foreground touches."""
-    inside = inside_of(foreground.volume, task)
+def outside_of(volume: Volume, prepared: Prepared, task: Task) -> Mask | None:
+    """Return the voxels of a prepared image that no voxel of the scan's foreground touches."""
+    if task.outside is None:
+        return None
+    i, j, k = prepared.image.shape[1:]
+    part = prepared.part or Part((slice(0, i), slice(0, j), slice(0, k)), (i, j, k))
+    source, cut = resampling.cut_for(part.place, prepared.ras_shape, part.whole)
+    inside = inside_of(reorder(volume.voxels, prepared.order)[(slice(None), *source)], task)
     if inside is None:
         return None
-    upright = reorder(inside[None], prepared.order)
-    shape = prepared.image.shape[1:]
-    parts = resampling.slabs(_as_numbers(upright), upright.shape[1], (shape[0], shape[1], shape[2]))
-    return np.concatenate([part[0] == 0 for part in parts])
+    parts = resampling.slabs(_as_numbers(inside), len(inside), (i, j, k), cut=cut)
+    return np.concatenate([found[0] == 0 for found in parts])
 
 
 def background_logits(task: Task) -> Float32[np.ndarray, " outputs"]:
@@ -121,31 +94,31 @@ def background_logits(task: Task) -> Float32[np.ndarray, " outputs"]:
     return logits
 
 
-def _as_numbers(
-    masks: Bool[np.ndarray, "one i j k"],
-) -> Iterator[Float32[np.ndarray, "one _ j k"]]:
-    for start in range(0, masks.shape[1], _ROWS):
-        yield masks[:, start : start + _ROWS].astype(np.float32)
+def _as_numbers(mask: Mask) -> Iterator[Float32[np.ndarray, "one _ j k"]]:
+    for start in range(0, len(mask), _ROWS):
+        yield mask[None, start : start + _ROWS].astype(np.float32)
 
 
-def _room(length: int, scale: float, tiling: Tiling, axis: int) -> int:
-    """Return how many voxels the patches cover that `length` voxels need.
+def _extent(mask: Mask, axis: int) -> slice:
+    """Return the planes from the first to the last that hold something."""
+    others = tuple(other for other in range(3) if other != axis)
+    there = np.flatnonzero(mask.any(axis=others))
+    return slice(int(there[0]), int(there[-1]) + 1)
 
-    Args:
-        length: In voxels of the scan.
-        scale: The network's voxel size, in voxels of the scan.
-        tiling: Of the network.
-        axis: Its axis.
-    """
-    patch = tiling.patch[axis]
+
+def _near(part: slice, scan: int, image: int) -> slice:
+    """Return the planes of an image that a part of its scan has a share in, or is made of."""
+    seen, back = resampling.touched(part, scan, image), resampling.needed(part, image, scan)
+    if seen.start == seen.stop:  # it lies between two planes of a coarser image
+        return back
+    return slice(min(seen.start, back.start), max(seen.stop, back.stop))
+
+
+def _roomy(part: slice, extent: int, tiling: Tiling, axis: int) -> slice:
+    """Widen a part evenly to what the patches cover that it needs, within what there is."""
+    length, patch = part.stop - part.start, tiling.patch[axis]
     apart = step(patch, tiling.overlap)
-    gaps = math.ceil(max(0, round(length / scale) - patch) / apart)
-    covered = patch + gaps * apart
-    return max(length, int(covered * scale + 1e-6))
-
-
-def _widened(start: int, stop: int, room: int, extent: int) -> slice:
-    """Widen a range evenly to `room`, within what there is."""
-    start = max(0, start - (room - (stop - start)) // 2)
+    room = patch + math.ceil(max(0, length - patch) / apart) * apart
+    start = max(0, part.start - (room - length) // 2)
     stop = min(extent, start + room)
     return slice(max(0, stop - room), stop)

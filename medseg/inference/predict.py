@@ -1,7 +1,9 @@
 """One scan in, one segmentation out."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,12 +21,11 @@ from medseg.data.preprocessing import (
 )
 from medseg.errors import UsageError
 from medseg.inference import ensemble, foreground
-from medseg.inference.foreground import Foreground
+from medseg.inference.loading import InTurn, loaded
 from medseg.inference.options import Options
-from medseg.inference.precision import choose
 from medseg.inference.settling import Settling
 from medseg.inference.sliding_window import Outside, Tiling, logit_slabs, predict_logits
-from medseg.model import Model
+from medseg.model import Model, prepare_alike
 from medseg.recipe import Plan
 from medseg.segmentation import Segmentation
 from medseg.shapes import Image, Scores
@@ -37,11 +38,10 @@ class Predictor:
 
     Attributes:
         bundle: The model.
-        network: Its network.
+        network: Its network; `InTurn` where the models have several, of which one is in memory.
         device: Where the network is.
         options: How it is applied.
-        others: Models whose probabilities are averaged with its own; their networks are loaded one
-            after the other for each scan.
+        others: Models whose probabilities are averaged with its own.
     """
 
     bundle: Model
@@ -60,17 +60,25 @@ class Predictor:
         """SHA-256 that the same models share."""
         return ensemble.hash_of([model.hash for model in self.models])
 
+    def network_of(self, number: int) -> nn.Module:
+        """Return the network of a member, counted through all models; others are let go of.
+
+        Raises:
+            ModelError: The weights do not fit.
+        """
+        return self.network.take(number) if isinstance(self.network, InTurn) else self.network
+
 
 @dataclass(frozen=True, eq=False)
 class Ready:
     """A scan that waits for the network.
 
     Attributes:
-        foreground: The part of it that may hold something.
-        prepared: That part as the network sees it.
+        volume: The scan.
+        prepared: The part of it that may hold something, as the network sees it.
     """
 
-    foreground: Foreground
+    volume: Volume
     prepared: Prepared
 
 
@@ -83,16 +91,23 @@ def load(
 ) -> Predictor:
     """Build the model's network on `device`.
 
+    Several networks, of several models or of the folds of one, need the memory of the largest: each
+    is read anew for every scan, and is gone before the next one is read. That costs a reading per
+    network and scan, in which the result does not depend on what was segmented before.
+
     Raises:
         ModelError: The weights do not fit.
         UsageError: The others segment something else.
     """
     options = Options() if options is None else options
     ensemble.require_same_task((bundle, *others))
-    network = bundle.build_network().to(device)
-    is_settled = options.precision != "auto"
-    settling = Settling(network, choose(options.precision, device), is_settled=is_settled)
-    return Predictor(bundle, settling, device, options, others)
+    members = [member for model in (bundle, *others) for member in model.members]
+    network: nn.Module
+    if len(members) == 1:
+        network = loaded(bundle, device, options.precision)
+    else:
+        network = InTurn(members, device, options.precision)
+    return Predictor(bundle, network, device, options, others)
 
 
 def predict(predictor: Predictor, volume: Volume) -> Segmentation:
@@ -104,38 +119,49 @@ def predict_measured(predictor: Predictor, volume: Volume, *, keep_entropy: bool
     """Segment a scan on its own grid, and say how sure the network is of it."""
     ready, task = make_ready(predictor, volume), predictor.bundle.task
     axis, pieces = logit_pieces(predictor, ready)
-    found = restore_measured(pieces, ready.prepared, task, axis=axis, keep_entropy=keep_entropy)
-    return ready.foreground.whole_measured(found)
+    return restore_measured(pieces, ready.prepared, task, axis=axis, keep_entropy=keep_entropy)
 
 
 def make_ready(predictor: Predictor, volume: Volume) -> Ready:
-    """Cut a scan to what may hold something, and prepare that."""
-    bundle = predictor.bundle
-    cut = foreground.whole(volume)
+    """Prepare what may hold something of a scan."""
+    bundle, place = predictor.bundle, None
     if predictor.options.crop:
         how = tiling_of(bundle, predictor.options)
-        cut = foreground.cropped(volume, bundle.task, how, bundle.plan.spacing_mm)
-    return Ready(cut, bundle.prepare(cut.volume))
+        place = foreground.kept(volume, bundle.task, how, bundle.plan.spacing_mm)
+    return Ready(volume, bundle.prepare(volume, place))
 
 
 def predict_prepared(predictor: Predictor, ready: Ready) -> Segmentation:
     """Segment a scan that was made ready."""
     axis, pieces = logit_pieces(predictor, ready)
-    found = restore(pieces, ready.prepared, predictor.bundle.task, axis=axis)
-    return ready.foreground.whole(found)
+    return restore(pieces, ready.prepared, predictor.bundle.task, axis=axis)
 
 
 def logit_pieces(predictor: Predictor, ready: Ready) -> tuple[int, Iterator[Logits]]:
     """Return an axis of the prepared image, and along it the logits piece by piece.
 
-    A piece is valid until the next one is asked for: together they are never held, but for several
-    models. The axis is the longest, where the pieces are smallest.
+    A piece is valid until the next one is asked for: together they are never held. The axis is the
+    longest, where the pieces are smallest.
+
+    Of several networks one is held at a time, with what it alone would hold, and beside it a
+    running sum on the grid of the first model's image (`ensemble.held_bytes`): one of the models'
+    probabilities if there are several models, and one of the folds' logits while a model of several
+    folds is applied. A model that prepares scans otherwise than the first holds its image beside
+    the first one's.
     """
-    if predictor.others:
-        return 0, iter([_of_all(predictor, ready)])
     image = ready.prepared.image
     axis = image.shape.index(max(image.shape[1:]), 1) - 1
-    return axis, _pieces(predictor, ready.foreground, ready.prepared, axis)
+    folds = [model.members for model in predictor.models]
+    if sum(map(len, folds)) == 1:
+        return axis, _pieces(predictor, 0, predictor.bundle, ready, axis)
+    firsts = itertools.accumulate(map(len, folds), initial=0)
+    members = [
+        partial(_of_model, predictor, first, model, ready, axis)
+        for first, model in zip(firsts, predictor.models, strict=False)
+    ]
+    several = len(members) > 1
+    pieces = ensemble.mean_logits(members, predictor.bundle.task) if several else members[0]()
+    return axis, (np.moveaxis(piece, 1, 1 + axis) for piece in pieces)
 
 
 def logits(network: nn.Module, image: Image, plan: Plan) -> Scores:
@@ -159,41 +185,90 @@ def tiling_of(model: Model, options: Options) -> Tiling:
 
 
 def _pieces(
-    predictor: Predictor, cut: Foreground, prepared: Prepared, axis: int
+    predictor: Predictor, number: int, model: Model, ready: Ready, axis: int
 ) -> Iterator[Logits]:
-    model, options = predictor.bundle, predictor.options
+    """Return the logits of one network on the grid of a prepared image, along an axis of it.
+
+    Args:
+        predictor: What it belongs to.
+        number: Of the network, see `Predictor.network_of`.
+        model: Whose network it is.
+        ready: A scan, prepared for that model.
+        axis: Of the image.
+    """
+    options, network, prepared = predictor.options, predictor.network_of(number), ready.prepared
     how, image = tiling_of(model, options), _tensor(prepared.image)
-    if isinstance(predictor.network, Settling):
+    if isinstance(network, Settling):
         middle = _middle(image, how).to(predictor.device)
-        predictor.network.settle(middle, exclusive=model.task.exclusive)
-    mask = foreground.outside_of(cut, prepared, model.task) if options.skip else None
+        network.settle(middle, exclusive=model.task.exclusive)
+    mask = foreground.outside_of(ready.volume, prepared, model.task) if options.skip else None
     background = torch.from_numpy(foreground.background_logits(model.task))
     outside = None if mask is None else Outside(torch.from_numpy(mask), background)
-    slabs = logit_slabs(
-        predictor.network, image, how, axis=axis, device=predictor.device, outside=outside
-    )
+    slabs = logit_slabs(network, image, how, axis=axis, device=predictor.device, outside=outside)
     return (slab.cpu().numpy() for slab in slabs)
 
 
-def _of_all(predictor: Predictor, ready: Ready) -> Scores:
-    """Return the logits of the mean of all models."""
-    i, j, k = ready.prepared.image.shape[1:]
+def _of_model(
+    predictor: Predictor, first: int, model: Model, ready: Ready, axis: int
+) -> Iterator[Logits]:
+    """Return the logits of one of several models, with `axis` first, on the grid of them all.
 
-    def members() -> Iterator[Iterator[Scores]]:
-        yield _pieces(predictor, ready.foreground, ready.prepared, 0)
-        for other in predictor.others:
-            prepared = other.prepare(ready.foreground.volume)
-            if (prepared.order, prepared.box) != (ready.prepared.order, ready.prepared.box):
-                raise UsageError(
-                    "it prepares scans unlike the first of the models",
-                    where=other.folder,
-                    remedy="Average models of medseg, or folds of one model of nnU-Net",
-                )
-            loaded = load(other, predictor.device, predictor.options)
-            pieces = _pieces(loaded, ready.foreground, prepared, 0)
-            yield resampling.slabs(pieces, prepared.image.shape[1], (i, j, k))
+    The grid is that of the image of the first model. Folds are averaged in their logits, which is
+    what nnU-Net does.
 
-    return ensemble.mean_logits(members(), (i, j, k), predictor.bundle.task)
+    Args:
+        predictor: All models.
+        first: Number of the model's first network.
+        model: One of them.
+        ready: A scan, prepared for the first model.
+        axis: Of the image.
+    """
+    also = _ready_for(model, predictor, ready)
+    axes = [axis, *(other for other in range(3) if other != axis)]
+    length = also.prepared.image.shape[1 + axis]
+    i, j, k = (ready.prepared.image.shape[1 + other] for other in axes)
+    between = _between(also.prepared, ready.prepared)
+    cut = None if between is None else between.ordered(axes)
+
+    def of_fold(number: int, fold: Model) -> Iterator[Logits]:
+        pieces = _pieces(predictor, number, fold, also, axis)
+        turned = (np.moveaxis(piece, 1 + axis, 1) for piece in pieces)
+        return resampling.slabs(turned, length, (i, j, k), cut=cut)
+
+    folds: tuple[Model, ...] = model.members
+    members = [partial(of_fold, *fold) for fold in enumerate(folds, first)]
+    return ensemble.mean(members) if len(members) > 1 else members[0]()
+
+
+def _ready_for(other: Model, predictor: Predictor, ready: Ready) -> Ready:
+    """Prepare the part of a scan for another model that was made ready for the first.
+
+    Raises:
+        UsageError: The two see different parts of a scan, or its axes in another order.
+    """
+    first, place = ready.prepared, None
+    how, usual = (tiling_of(model, predictor.options) for model in (other, predictor.bundle))
+    if prepare_alike(other, predictor.bundle) and (first.part is None or how == usual):
+        return ready
+    if first.part is not None:
+        place = foreground.kept_for(first.part, ready.volume, how, other.plan.spacing_mm)
+    prepared = other.prepare(ready.volume, place)
+    if (prepared.order, prepared.box) != (first.order, first.box):
+        raise UsageError(
+            "it prepares scans unlike the first of the models",
+            where=other.folder,
+            remedy="Average models of medseg, or folds of one model of nnU-Net",
+        )
+    return Ready(ready.volume, prepared)
+
+
+def _between(source: Prepared, result: Prepared) -> resampling.Cut | None:
+    """Return how the part of one model's image is made of that of another's."""
+    if source.part is None or result.part is None:
+        return None
+    given, wanted = source.part, result.part
+    first, start = resampling.firsts(given.place), resampling.firsts(wanted.place)
+    return resampling.Cut(given.whole, wanted.whole, first, start)
 
 
 def _middle(

@@ -9,16 +9,16 @@ Source: Isensee et al. 2021, nnU-Net, https://doi.org/10.1038/s41592-020-01008-z
 
 import numpy as np
 
-from medseg.data.preprocessing import Box, Prepared
+from medseg.data.preprocessing import Part, Prepared
 from medseg.nnunet_bundle.normalisation import normalise
 from medseg.nnunet_bundle.plans import Configuration
 from medseg.nnunet_bundle.resampling import resample
-from medseg.shapes import Affine, Shape, Spacing, Voxels
+from medseg.shapes import Affine, Box, Shape, Spacing, Voxels
 from medseg.volume import AxisOrder, Volume, order_to_ras, reorder
 
 
-def prepare(volume: Volume, configuration: Configuration) -> Prepared:
-    """Order axes, crop, normalise and resample a scan."""
+def prepare(volume: Volume, configuration: Configuration, place: Box | None = None) -> Prepared:
+    """Order axes, crop, normalise and resample a scan; then keep the part `place`, or all."""
     order = axis_order(volume.affine, configuration)
     voxels = reorder(volume.voxels, order)
     box = occupied(voxels)
@@ -29,19 +29,21 @@ def prepare(volume: Volume, configuration: Configuration) -> Prepared:
     data, back = configuration.data, configuration.probabilities
     separate = data.separate_axis(spacing_mm, target_mm)
     nearest = back.separate_axis(target_mm, spacing_mm) if back.order_z == 0 else None
+    image = resample(
+        normalise(inside, configuration),
+        shape,
+        order=data.order,
+        separate=separate,
+        order_z=data.order_z,
+    )
     return Prepared(
-        image=resample(
-            normalise(inside, configuration),
-            shape,
-            order=data.order,
-            separate=separate,
-            order_z=data.order_z,
-        ),
+        image=image if place is None else image[(slice(None), *place)],
         original=volume.grid,
         order=order,
         ras_shape=_shape(voxels),
         box=box,
         nearest_axis=nearest,
+        part=None if place is None else Part(place, shape),
     )
 
 
@@ -54,9 +56,12 @@ def axis_order(affine: Affine, configuration: Configuration) -> AxisOrder:
 
 
 def resampled_shape(shape: Shape, spacing_mm: Spacing, target_mm: Spacing) -> Shape:
-    """Return the number of voxels of `target_mm` that fill as much as `shape` of `spacing_mm`."""
+    """Return the number of voxels of `target_mm` that fill as much as `shape` of `spacing_mm`.
+
+    A slice that is thin beside the target is one voxel; nnU-Net rounds it to none, and fails.
+    """
     i, j, k = (
-        round(spacing / target * length)
+        max(1, round(spacing / target * length))
         for spacing, target, length in zip(spacing_mm, target_mm, shape, strict=True)
     )
     return (i, j, k)

@@ -147,3 +147,53 @@ def test_along_one_axis_the_nearest_plane_can_be_taken(axis, planes, rng):
     for channel, expected in zip(found, voxels, strict=True):
         whole = ndimage.map_coordinates(expected, places, order=1, mode="nearest")
         np.testing.assert_allclose(channel, whole, atol=1e-5)
+
+
+@given(
+    shape=SHAPES,
+    wanted=SHAPES,
+    corner=st.tuples(*[st.integers(0, 8)] * 3),
+    size=st.tuples(*[st.integers(1, 9)] * 3),
+    order=st.permutations(range(3)),
+)
+def test_a_part_of_a_result_is_made_of_the_part_of_the_source_that_it_needs(
+    shape, wanted, corner, size, order
+):
+    voxels = np.random.default_rng(5).normal(size=(2, *shape)).astype(np.float32)
+    starts = [min(start, length - 1) for start, length in zip(corner, wanted, strict=True)]
+    i, j, k = (
+        slice(start, min(start + length, most))
+        for start, length, most in zip(starts, size, wanted, strict=True)
+    )
+    whole = resampling.resample(voxels, wanted)
+    source, cut = resampling.cut_for((i, j, k), shape, wanted)
+    part = voxels[(slice(None), *source)]
+    made = resampling.sizes((i, j, k))
+    pieces = resampling.slabs([part], part.shape[1], made, rows=2, cut=cut)
+    found = resampling.joined(pieces, 2, made)
+    np.testing.assert_array_equal(found, whole[:, i, j, k])
+    turned = [1 + axis for axis in order]  # the same along other axes
+    a, b, c = (made[axis] for axis in order)
+    pieces = resampling.slabs(
+        [part.transpose(0, *turned)], part.shape[turned[0]], (a, b, c), cut=cut.ordered(order)
+    )
+    found = resampling.joined(pieces, 2, (a, b, c))
+    np.testing.assert_allclose(found, whole[:, i, j, k].transpose(0, *turned), atol=1e-5)
+
+
+def test_what_a_part_needs_touches_and_is_enough_for_is_counted_by_hand():
+    # 4 voxels from 6: their centres lie at 0.25, 1.75, 3.25 and 4.75
+    assert resampling.needed(slice(1, 3), 6, 4) == slice(1, 5)
+    assert resampling.touched(slice(2, 4), 6, 4) == slice(1, 3)
+    assert resampling.complete(slice(1, 6), 6, 4) == slice(1, 4)
+    assert resampling.complete(slice(2, 6), 6, 4, nearest=True) == slice(1, 4)
+    # 2 from 8: at 1.5 and 5.5, so that 3 and 4 have no share
+    assert resampling.touched(slice(3, 5), 8, 2) == slice(0, 0)
+    # 8 from 2: the outermost of the first value alone
+    assert resampling.complete(slice(0, 1), 2, 8) == slice(0, 2)
+
+
+def test_a_part_of_the_source_that_is_not_enough_is_refused():
+    _, cut = resampling.cut_for((slice(1, 3), slice(0, 6), slice(0, 6)), (6, 6, 6), (4, 6, 6))
+    with pytest.raises(ValueError, match="too few planes along axis 0"):
+        list(resampling.slabs([np.zeros((1, 3, 6, 6), np.float32)], 3, (2, 6, 6), cut=cut))

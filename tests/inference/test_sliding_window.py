@@ -4,12 +4,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from monai.inferers import sliding_window_inference
 from torch import nn
 
-from medseg.inference import blending, sliding_window
+from medseg.inference import blending
 from medseg.inference.sliding_window import (
     Outside,
     Tiling,
@@ -89,18 +89,43 @@ def test_patches_are_as_few_as_the_overlap_allows(length, size, overlap, expecte
     assert patch_starts((length, 3, 3), (size, 3, 3), overlap) == (expected, [0], [0])
 
 
-@pytest.mark.parametrize("mode", ["gaussian", "constant"])
+STEPS = st.sampled_from([0.5, 0.2, 0.25, 0.3, 0.7, 0.75, 0.9, 1.0])
+
+
+@pytest.mark.filterwarnings("ignore")  # nnU-Net's packages warn of their own deprecated calls
+@settings(max_examples=400, deadline=None)
+@given(
+    extent=st.tuples(*[st.integers(1, 300)] * 3),
+    patch=st.tuples(*[st.integers(1, 160)] * 3),
+    part=STEPS,
+)
+@example(extent=(110, 23, 400), patch=(64, 9, 7), part=0.5)
+def test_models_of_nnunet_get_their_patches_where_nnunet_has_them(extent, patch, part):
+    from nnunetv2.inference.sliding_window_prediction import compute_steps_for_sliding_window
+
+    extent = tuple(map(max, extent, patch))
+    theirs = compute_steps_for_sliding_window(extent, patch, part)
+    expected = tuple(sorted(set(along)) for along in theirs)  # it may repeat some
+    assert patch_starts(extent, patch, 1 - part, "nnunet") == expected
+    if min(patch) * part >= 1:
+        assert expected == tuple(theirs)
+
+
+def test_odd_patches_lie_further_apart_for_nnunet():
+    # 9 * 0.5 is 4.5: two steps of it span 9 voxels, and two whole steps of 4 do not.
+    assert patch_starts((18, 9, 9), (9, 9, 9), 0.5) == ([0, 3, 6, 9], [0], [0])
+    assert patch_starts((18, 9, 9), (9, 9, 9), 0.5, "nnunet") == ([0, 4, 9], [0], [0])
+    outputs = predict_logits(nn.Identity(), image_of((18, 9, 9)), Tiling((9, 9, 9), blend="nnunet"))
+    torch.testing.assert_close(outputs, image_of((18, 9, 9)), atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("shape", [(17, 13, 9), (9, 9, 9), (21, 9, 13)])
-def test_monai_computes_the_same_logits_where_the_patches_coincide(
-    network, shape, mode, monkeypatch
-):
+def test_monai_computes_the_same_logits_where_the_patches_coincide(network, shape):
     image = image_of(shape, channels=2)  # both step by four voxels, evenly
-    if mode == "constant":
-        monkeypatch.setattr(sliding_window, "weight", lambda patch, _: torch.ones(patch))
     found = predict_logits(network, image, Tiling((9, 9, 9), 0.5, 2))
     with torch.inference_mode():
         expected = sliding_window_inference(
-            image[None], (9, 9, 9), 1, network, overlap=0.5, mode=mode, sigma_scale=0.125
+            image[None], (9, 9, 9), 1, network, overlap=0.5, mode="gaussian", sigma_scale=0.125
         )[0]
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
@@ -280,11 +305,11 @@ def test_mirroring_makes_the_answer_follow_a_mirrored_image(network):
 def test_a_slab_at_a_time_holds_no_more_planes_than_a_patch(monkeypatch):
     made = []
 
-    def zeros(shape, **options):
+    def zeros(shape, device):
         made.append(math.prod(shape))
-        return torch.full(shape, 0.0, **options)
+        return torch.full(shape, 0.0, device=device)
 
-    monkeypatch.setattr(blending.torch, "zeros", zeros)
+    monkeypatch.setattr(blending, "_zeros", zeros)
     image = image_of((6, 40, 6), channels=2)
     assert len(list(logit_slabs(nn.Identity(), image, Tiling((4, 4, 4)), axis=1))) > 10
     assert max(made) == 2 * 6 * 4 * 6
