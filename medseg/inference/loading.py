@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from medseg import memory
 from medseg.inference.precision import Logits, Patches, Precision, PrecisionChoice, choose
 from medseg.inference.settling import Settling
 from medseg.model import Model
@@ -66,6 +67,7 @@ class InTurn(nn.Module):
         if self.network is not None and self._number is not None and self.network.is_settled:
             self._found[self._number] = self.network.precision
         self.network = None
+        memory.give_back()
 
     def _loaded(self, number: int) -> Settling:
         model, found = self._models[number], self._found.get(number)
