@@ -1,7 +1,8 @@
 """One scan in, one segmentation out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from medseg.data.preprocessing import (
 from medseg.errors import UsageError
 from medseg.inference import ensemble, foreground
 from medseg.inference.options import Options
-from medseg.inference.precision import choose
+from medseg.inference.precision import Precision, choose
 from medseg.inference.settling import Settling
 from medseg.inference.sliding_window import Outside, Tiling, logit_slabs, predict_logits
 from medseg.model import Model
@@ -28,6 +29,8 @@ from medseg.recipe import Plan
 from medseg.segmentation import Segmentation
 from medseg.shapes import Image, Scores
 from medseg.volume import Volume
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Predictor:
         options: How it is applied.
         others: Models whose probabilities are averaged with its own; their networks are loaded one
             after the other for each scan.
+        settled: What the models compute in, by their place among `models`, once that is known.
     """
 
     bundle: Model
@@ -48,6 +52,7 @@ class Predictor:
     device: torch.device
     options: Options = field(default_factory=Options)
     others: tuple[Model, ...] = ()
+    settled: dict[int, Precision] = field(default_factory=dict)
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -58,6 +63,13 @@ class Predictor:
     def hash(self) -> str:
         """SHA-256 that the same models share."""
         return ensemble.hash_of([model.hash for model in self.models])
+
+    def settle_as(self, precisions: Mapping[int, Precision]) -> None:
+        """Compute in what was settled elsewhere, by the places of the models."""
+        self.settled.update(precisions)
+        if 0 in precisions and isinstance(self.network, Settling):
+            self.network.settle_as(precisions[0])
+            self.settled[0] = self.network.precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +91,16 @@ def load(
     options: Options | None = None,
     *,
     others: tuple[Model, ...] = (),
+    settled: Precision | None = None,
 ) -> Predictor:
     """Build the model's network on `device`.
+
+    Args:
+        bundle: The model.
+        device: Where to compute.
+        options: How it is applied.
+        others: Models whose probabilities are averaged with its own.
+        settled: What it computes in, if that was settled before.
 
     Raises:
         ModelError: The weights do not fit.
@@ -89,9 +109,11 @@ def load(
     options = Options() if options is None else options
     ensemble.require_same_task((bundle, *others))
     network = bundle.build_network().to(device)
-    is_settled = options.precision != "auto"
-    settling = Settling(network, choose(options.precision, device), is_settled=is_settled)
-    return Predictor(bundle, settling, device, options, others)
+    precision = settled or choose(options.precision, device)
+    asked_for = settled is not None or options.precision != "auto"
+    settling = Settling(network, precision, exclusive=bundle.task.exclusive, is_settled=asked_for)
+    known = {0: precision} if settling.is_settled else {}
+    return Predictor(bundle, settling, device, options, others, known)
 
 
 def predict(predictor: Predictor, volume: Volume) -> Segmentation:
@@ -102,8 +124,12 @@ def predict(predictor: Predictor, volume: Volume) -> Segmentation:
 def predict_measured(predictor: Predictor, volume: Volume, *, keep_entropy: bool) -> Measured:
     """Segment a scan on its own grid, and say how sure the network is of it."""
     ready, task = make_ready(predictor, volume), predictor.bundle.task
-    axis, pieces = logit_pieces(predictor, ready)
-    return restore_measured(pieces, ready.prepared, task, axis=axis, keep_entropy=keep_entropy)
+
+    def restored() -> Measured:
+        axis, pieces = logit_pieces(predictor, ready)
+        return restore_measured(pieces, ready.prepared, task, axis=axis, keep_entropy=keep_entropy)
+
+    return _settled(predictor, restored)
 
 
 def make_ready(predictor: Predictor, volume: Volume) -> Ready:
@@ -117,15 +143,41 @@ def make_ready(predictor: Predictor, volume: Volume) -> Ready:
 
 def predict_prepared(predictor: Predictor, ready: Ready) -> Segmentation:
     """Segment a scan that was made ready."""
-    axis, pieces = logit_pieces(predictor, ready)
-    return restore(pieces, ready.prepared, predictor.bundle.task, axis=axis)
+
+    def restored() -> Segmentation:
+        axis, pieces = logit_pieces(predictor, ready)
+        return restore(pieces, ready.prepared, predictor.bundle.task, axis=axis)
+
+    return _settled(predictor, restored)
+
+
+def _settled(predictor: Predictor, act: Callable[[], Result]) -> Result:
+    """Act, and once more if a precision that was proposed for it does not agree with float32."""
+    unknown = [n for n in range(len(predictor.models)) if n not in predictor.settled]
+    found = [act()]
+    _note(predictor, 0, predictor.network)
+    for number in unknown:
+        proposed = choose(predictor.options.precision, predictor.device)
+        if predictor.settled.get(number, proposed).dtype != proposed.dtype:
+            found.clear()  # not held meanwhile
+            return act()
+    return found[0]
+
+
+def _note(predictor: Predictor, number: int, network: nn.Module) -> None:
+    """Let a model settle on what it computes in, if it can, and remember that."""
+    if isinstance(network, Settling):
+        network.settle()
+        if network.is_settled:
+            predictor.settled[number] = network.precision
 
 
 def logit_pieces(predictor: Predictor, ready: Ready) -> tuple[int, Iterator[Logits]]:
     """Return an axis of the prepared image, and along it the logits piece by piece.
 
     A piece is valid until the next one is asked for: together they are never held, but for several
-    models. The axis is the longest, where the pieces are smallest.
+    models. The axis is the longest, where the pieces are smallest. Where the precision is not
+    settled, they are in the one that is proposed.
     """
     if predictor.others:
         return 0, iter([_of_all(predictor, ready)])
@@ -157,17 +209,14 @@ def tiling_of(model: Model, options: Options) -> Tiling:
 def _pieces(predictor: Predictor, ready: Ready, axis: int) -> Iterator[Logits]:
     model, options = predictor.bundle, predictor.options
     how, image = tiling_of(model, options), _tensor(ready.prepared.image)
-    if isinstance(predictor.network, Settling):
-        middle = _middle(image, how).to(predictor.device)
-        predictor.network.settle(middle, exclusive=model.task.exclusive)
+    network = predictor.network
+    answering = network.begin() if isinstance(network, Settling) else network
     mask = None
     if options.skip:
         mask = foreground.outside_of(ready.volume, ready.prepared, model.task)
     background = torch.from_numpy(foreground.background_logits(model.task))
     outside = None if mask is None else Outside(torch.from_numpy(mask), background)
-    slabs = logit_slabs(
-        predictor.network, image, how, axis=axis, device=predictor.device, outside=outside
-    )
+    slabs = logit_slabs(answering, image, how, axis=axis, device=predictor.device, outside=outside)
     return (slab.cpu().numpy() for slab in slabs)
 
 
@@ -177,11 +226,14 @@ def _of_all(predictor: Predictor, ready: Ready) -> Scores:
 
     def members() -> Iterator[Iterator[Scores]]:
         yield _pieces(predictor, ready, 0)
-        for other in predictor.others:
+        for number, other in enumerate(predictor.others, start=1):
             also = _ready_for(other, predictor.options, ready)
-            pieces = _pieces(load(other, predictor.device, predictor.options), also, 0)
+            settled = predictor.settled.get(number)
+            loaded = load(other, predictor.device, predictor.options, settled=settled)
+            pieces = _pieces(loaded, also, 0)
             length, cut = also.prepared.image.shape[1], _between(also.prepared, ready.prepared)
             yield resampling.slabs(pieces, length, (i, j, k), cut=cut)
+            _note(predictor, number, loaded.network)  # its pieces have been taken
 
     return ensemble.mean_logits(members(), (i, j, k), predictor.bundle.task)
 
@@ -213,16 +265,6 @@ def _between(source: Prepared, result: Prepared) -> resampling.Cut | None:
     given, wanted = source.part, result.part
     first, start = resampling.firsts(given.place), resampling.firsts(wanted.place)
     return resampling.Cut(given.whole, wanted.whole, first, start)
-
-
-def _middle(
-    image: Float32[Tensor, "channels i j k"] | ImageOnDemand, how: Tiling
-) -> Float32[Tensor, "one channels a b c"]:
-    """Return the patch in the middle of an image, or all of a smaller one."""
-    sizes = zip(image.shape[1:], how.patch, strict=True)
-    firsts = [(max(0, (length - size) // 2), size) for length, size in sizes]
-    place = (slice(None), *(slice(first, first + size) for first, size in firsts))
-    return image[place][None]
 
 
 def _tensor(image: Image | ImageOnDemand) -> Float32[Tensor, "channels i j k"] | ImageOnDemand:
