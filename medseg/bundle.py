@@ -95,6 +95,16 @@ class Bundle:
         """Axes of the network along which a scan may be mirrored; they are RAS+."""
         return tuple("xyz".index(axis) for axis in self.task.mirror_axes)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user should know of how it was read: nothing."""
+        return ()
+
+    @property
+    def members(self) -> "tuple[Bundle, ...]":
+        """The models with one network each that this one is the mean of: itself alone."""
+        return (self,)
+
     def build_network(self) -> "nn.Module":
         """Build the network and load its weights; every weight must fit.
 

@@ -22,8 +22,6 @@ Work = Literal["prediction", "gradients", "training step"]
 """A patch without gradients; a patch and all gradients; that and a step of AdamW."""
 
 REPEATS: Final = 3
-ALLOCATOR: Final = "DefaultCPUAllocator"
-"""Named in the error of torch when the memory of the processor runs out."""
 
 
 def flops_of_scan(
@@ -146,10 +144,10 @@ def measure(
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         try:
             return pool.submit(measure_here, subject, work, chosen, threads).result()
-        except (BrokenProcessPool, torch.OutOfMemoryError) as error:
+        except BrokenProcessPool as error:
             raise _too_much(subject) from error
-        except RuntimeError as error:
-            if ALLOCATOR not in str(error):
+        except Exception as error:
+            if not memory.ran_out(error):
                 raise
             raise _too_much(subject) from error
 

@@ -1,12 +1,27 @@
-"""How much memory this process holds, and has held at most."""
+"""How much memory this process holds, and has held at most; whether an error says it ran out."""
 
 import ctypes
+import errno
 import sys
 from pathlib import Path
 from typing import Final
 
 STATUS: Final = Path("/proc/self/status")
 """Where Linux accounts for this process."""
+
+WORDS: Final = (
+    "out of memory",  # of CUDA, HIP, MPS and XPU, whether torch's allocator says it or the driver
+    "_status_alloc_failed",  # of cuBLAS, cuDNN, cuSOLVER, cuSPARSE and their like for HIP
+    "_allocation_failed",  # of cuDNN 9, for the device and the host
+    "defaultcpuallocator",  # of torch on the processor
+    "cannot allocate memory",  # of the system, where torch maps a file
+    "bad_alloc",  # of C++
+)
+"""What errors of torch say, in small letters, when memory ran out.
+
+`CUDNN_STATUS_INTERNAL_ERROR` alone is not among them: cuDNN 9 has words of its own for memory, so
+that what is left is a fault, which a smaller tile would hide.
+"""
 
 _V2: Final = Path("/sys/fs/cgroup")
 _V1_LIMIT: Final = Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -80,3 +95,15 @@ def _cached_bytes(group: Path) -> int:
         if name in {"inactive_file", "total_inactive_file"}:
             return int(value)
     return 0
+
+
+def ran_out(error: BaseException) -> bool:
+    """Tell whether an error says that memory ran out, of the machine or of a GPU."""
+    import torch
+
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in said for words in WORDS)

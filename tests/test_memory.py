@@ -1,13 +1,16 @@
 """How much memory this process holds."""
 
+import errno
 import subprocess
 import sys
 
 import numpy as np
 import psutil
 import pytest
+import torch
 
 from medseg import memory
+from medseg.errors import ImageError
 
 MIB = 2**20
 SIZE = 200 * MIB
@@ -68,3 +71,51 @@ def test_the_limit_of_a_container_counts(version, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_V1_LIMIT", tmp_path / "memory.limit_in_bytes")
     monkeypatch.setattr(memory, "_V1_USED", tmp_path / "memory.usage_in_bytes")
     assert memory.available_bytes() == 400
+
+
+def of_torch():
+    """The error of torch itself on the processor."""
+    try:
+        torch.empty(2**58, dtype=torch.uint8)
+    except RuntimeError as error:
+        return error
+    raise AssertionError("there was memory")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        of_torch(),
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        torch.OutOfMemoryError("anything"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be"),
+        RuntimeError("HIP out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+        RuntimeError("unable to mmap 9 bytes from file <x>: Cannot allocate memory (12)"),
+        RuntimeError("std::bad_alloc"),
+    ],
+    ids=lambda error: str(error)[:40],
+)
+def test_the_errors_of_a_lack_of_memory_are_known(error):
+    assert memory.ran_out(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"),
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("shape '[2, 3]' is invalid for input of size 5"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        ValueError("out of memory"),
+        ImageError("needs 9 GB of memory", remedy="Close other programs"),
+    ],
+    ids=lambda error: str(error)[:40],
+)
+def test_other_errors_are_no_lack_of_memory(error):
+    assert not memory.ran_out(error)

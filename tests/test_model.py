@@ -5,7 +5,10 @@ import pytest
 from medseg.bundle import Bundle
 from medseg.nnunet_bundle import NnunetBundle
 
-SHARED = ("task", "plan", "hash", "folder", "experience", "build_network", "prepare")
+SHARED = (
+    *("task", "plan", "hash", "folder", "experience", "mirror_axes", "remarks", "members"),
+    *("build_network", "prepare"),
+)
 
 
 @pytest.mark.parametrize("kind", [Bundle, NnunetBundle])

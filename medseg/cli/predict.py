@@ -109,8 +109,7 @@ def predict(
     """
     from medseg import export
     from medseg.cli.memory_table import memory_table
-    from medseg.inference import cluster, cohort_run, memory_plan
-    from medseg.inference.cohort import Settings
+    from medseg.inference import cluster, cohort, cohort_run, memory_plan
     from medseg.inference.device import choose
     from medseg.inference.options import Options
     from medseg.inference.predict import load
@@ -129,12 +128,14 @@ def predict(
     predictor = load(bundle, choose(device), options, others=tuple(others))
     for one in predictor.models:
         err.print(f"Model: {one.folder} (task {one.task.name}, {one.plan.network.name})")
+        for remark in one.remarks:
+            err.print(f"  {remark}")
     if tta and not bundle.mirror_axes:
         err.print(f"Task {bundle.task.name} allows no mirroring: --tta changes nothing")
     if strict and bundle.experience is None:
         err.print("The model does not know what it was trained on: --strict compares nothing")
     limit = memory_plan.parsed_bytes(max_memory) if max_memory else None
-    settings = Settings(choice, strict, uncertainty, overwrite, limit)
+    settings = cohort.Settings(choice, strict, uncertainty, overwrite, limit)
     if plan:
         return show(memory_table(jobs, predictor, settings))
     run = cohort_run.run if ray is None else partial(cluster.run, address=ray, device=device)

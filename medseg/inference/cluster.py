@@ -25,6 +25,7 @@ from medseg.inference.listening import Clock, Listener
 from medseg.inference.options import Options
 from medseg.inference.precision import Precision
 from medseg.inference.predict import Predictor, load
+from medseg.inference.reduction import Reducing
 from medseg.inference.report import Entry, Report
 from medseg.model import Model
 from medseg.nnunet_bundle import NnunetBundle
@@ -191,9 +192,10 @@ def _segmented(job: Job, expected: Entry, given: Packed) -> Entry | Failure:
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(packed: bytes) -> Predictor:
+def _loaded(packed: bytes) -> Reducing:
+    """Return the models for all cases of a process, which begin with what fitted before."""
     sent: Sent = pickle.loads(packed)  # this program packed it
-    return loaded(sent)
+    return Reducing(loaded(sent), lambda _: None)
 
 
 def loaded(sent: Sent) -> Predictor:
@@ -205,13 +207,7 @@ def loaded(sent: Sent) -> Predictor:
     first, *others = (
         _same(model, expected) for model, expected in zip(sent.models, sent.hashes, strict=True)
     )
-    predictor = load(
-        first,
-        devices.choose(sent.device),
-        sent.options,
-        others=tuple(others),
-        settled=sent.settled.get(0),
-    )
+    predictor = load(first, devices.choose(sent.device), sent.options, others=tuple(others))
     predictor.settle_as(sent.settled)
     return predictor
 

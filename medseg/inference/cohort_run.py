@@ -66,7 +66,8 @@ def run(
         expected, left = waiting(jobs, predictor, settings, report)
         listener.on_start(len(jobs), len(jobs) - len(left))
         _go_on(predictor, settled_before(expected, settings, report), listener)
-        failures = _each(left, predictor, settings, report, listener, expected, write=write)
+        reducing = Reducing(predictor, listener.on_remark)
+        failures = _each(left, reducing, settings, report, listener, expected, write=write)
     return Outcome(len(left) - len(failures), len(jobs) - len(left), failures)
 
 
@@ -116,7 +117,7 @@ def settled_before(
 
 def _each(
     jobs: list[Job],
-    predictor: Predictor,
+    reducing: Reducing,
     settings: Settings,
     report: Report,
     listener: Listener,
@@ -124,12 +125,11 @@ def _each(
     *,
     write: Write,
 ) -> list[Failure]:
-    clock, there = Clock(len(jobs)), _budget(predictor, settings)
-    reducing = Reducing(predictor, listener.on_remark)
+    clock, there = Clock(len(jobs)), _budget(reducing.predictor, settings)
     work = _Work(reducing, settings, expected, report, listener, clock, write, there)
     stages = Stages(work.read, work.segment, work.finish)
     failures = []
-    overlap = settings.overlap and _all_fit(jobs, predictor, there)
+    overlap = settings.overlap and _all_fit(jobs, reducing.predictor, there)
     for result in pipeline.run(jobs, stages, overlap=overlap):
         if isinstance(result, Failure):
             failures.append(result)
@@ -139,11 +139,11 @@ def _each(
 
 
 def run_one(
-    job: Job, predictor: Predictor, settings: Settings, expected: Entry, *, write: Write
+    job: Job, reducing: Reducing, settings: Settings, expected: Entry, *, write: Write
 ) -> Entry | Failure:
     """Segment one scan, and return what is reported of it; nobody is told of the steps."""
     report, silent, alone = Report(None, {}), Silent(), replace(settings, overlap=False)
-    failures = _each([job], predictor, alone, report, silent, {job: expected}, write=write)
+    failures = _each([job], reducing, alone, report, silent, {job: expected}, write=write)
     return failures[0] if failures else Entry(**report.entries[expected.output])
 
 

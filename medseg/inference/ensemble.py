@@ -1,20 +1,36 @@
 """Several models that segment the same: the mean of their probabilities.
 
-They are loaded one after the other, so that the networks of two are never used at once.
+They are applied one after the other, so that no two are held. Of what they say one running sum is
+kept, and the last one's share never: the mean goes on piece by piece as the last one is applied.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import math
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, Final
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
-from medseg.errors import UsageError
+from medseg import memory
+from medseg.errors import OutputError, UsageError
 from medseg.model import Model
 from medseg.shapes import Scores, Shape
 from medseg.task import Task
 
-Piece = Float32[np.ndarray, "outputs _ j k"]
+Piece = Float[np.ndarray, "outputs _ j k"]
+Member = Callable[[], Iterable[Piece]]
+"""What applies one model and gives its logits in pieces along i, each until the next is asked for;
+whatever it holds for that it takes when it is called, and leaves with the last piece."""
+
+IN_MEMORY: Final = 1 << 28
+"""Most bytes of a running sum that are held; a larger one lies in the system's temporary folder."""
+
+_FLOAT: Final = 4
 
 _SMALLEST = np.float32(1e-12)
 
@@ -54,25 +70,75 @@ def probabilities(logits: Scores, task: Task) -> Scores:
     return weights
 
 
+def held_bytes(shape: Shape, outputs: int) -> int:
+    """Return what the running sum of a mean over a grid holds of memory."""
+    return min(IN_MEMORY, _FLOAT * outputs * math.prod(shape))
+
+
 def mean_logits(
-    members: Iterable[Iterable[Piece]], shape: Shape, task: Task
-) -> Float32[np.ndarray, "outputs a b c"]:
-    """Return logits whose probabilities are the mean of those of all members.
+    members: Sequence[Member], task: Task
+) -> Iterator[Float32[np.ndarray, "outputs _ j k"]]:
+    """Yield logits whose probabilities are the mean of those of all members; see `mean`."""
+    for likely in mean([partial(_likely, member, task) for member in members]):
+        yield _logits(likely, task)
+
+
+def mean(members: Sequence[Member]) -> Iterator[Float32[np.ndarray, "outputs _ j k"]]:
+    """Yield the mean of what all members give, in the pieces of the last one.
+
+    Held is `held_bytes`, beside a piece or two.
 
     Args:
-        members: For each model its logits in pieces along i, on one grid.
-        shape: Of that grid.
-        task: What the outputs mean.
+        members: At least one; each gives as many planes of the same shape.
+
+    Raises:
+        OutputError: There is no room for the sum in the temporary folder.
     """
-    total = np.zeros((task.out_channels, *shape), dtype=np.float32)
-    count = 0
-    for pieces in members:
-        count, start = count + 1, 0
-        for piece in pieces:
-            total[:, start : start + piece.shape[1]] += probabilities(piece, task)
-            start += piece.shape[1]
-    total /= count
-    return _logits(total, task)
+    *others, last = members
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as sums:
+        for number, member in enumerate(others):
+            sums.seek(0)
+            _add(sums, member(), is_first=number == 0)
+        sums.seek(0)
+        for piece in last():
+            yield (_next(sums, piece) + piece if others else piece) / np.float32(len(members))
+
+
+def _likely(member: Member, task: Task) -> Iterator[Piece]:
+    return (probabilities(piece, task) for piece in member())
+
+
+def _add(sums: IO[bytes], pieces: Iterable[Piece], *, is_first: bool) -> None:
+    """Add pieces to what lies in `sums` from here on: plane after plane, whatever their length."""
+    for piece in pieces:
+        total = piece if is_first else piece + _next(sums, piece)
+        with _room():
+            if not is_first:
+                sums.seek(-_FLOAT * piece.size, 1)
+            planes = np.ascontiguousarray(np.moveaxis(total, 1, 0), dtype=np.float32)
+            sums.write(planes.data.cast("B"))
+
+
+def _next(sums: IO[bytes], piece: Piece) -> Float32[np.ndarray, "outputs _ j k"]:
+    """Read the sums of as many planes as a piece has."""
+    outputs, planes, j, k = piece.shape
+    with _room():
+        stored = np.frombuffer(sums.read(_FLOAT * piece.size), np.float32)
+    return np.moveaxis(stored.reshape(planes, outputs, j, k), 0, 1)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if memory.ran_out(error):
+            raise
+        raise OutputError(
+            f"cannot hold what several models say together: {error.strerror}",
+            where=Path(tempfile.gettempdir()),
+            remedy="Free some space there, or set TMPDIR to a folder that has more",
+        ) from error
 
 
 def _logits(likely: Scores, task: Task) -> Scores:

@@ -85,12 +85,12 @@ def done(
 
 
 def told_of(predictor: Predictor) -> list[dict[str, str]]:
-    """Return what each of the models computes in, and why; nothing while that is not settled."""
-    numbers = range(len(predictor.models))
-    known = [predictor.settled[n] for n in numbers if n in predictor.settled]
-    if len(known) < len(numbers):
+    """Return what each network computes in, and why; nothing while that is not settled of all."""
+    settled = predictor.settled
+    numbers = range(sum(len(model.members) for model in predictor.models))
+    if not settled.keys() >= set(numbers):
         return []
-    return [{"used": each.name, "reason": each.reason} for each in known]
+    return [{"used": settled[n].name, "reason": settled[n].reason} for n in numbers]
 
 
 def precisions_in(told: list[dict[str, str]]) -> dict[int, Precision]:

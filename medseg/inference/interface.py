@@ -54,8 +54,11 @@ class Predictor:
         options: Options | None = None,
     ) -> None:
         first, *others = _models(model)
+        for one in (first, *others):
+            for remark in one.remarks:
+                warnings.warn(f"{one.folder}: {remark}", stacklevel=2)
         loaded = prediction.load(first, devices.choose(device), options, others=tuple(others))
-        self._reducing = Reducing(loaded, lambda text: warnings.warn(text, stacklevel=4))
+        self._reducing = Reducing(loaded, lambda text: warnings.warn(text, stacklevel=6))
         self._network = threading.Lock()
 
     @property

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from medseg import memory
 from medseg.errors import MedsegError
 from medseg.inference.cohort import Failure, Job
 
@@ -133,7 +134,7 @@ def _let_go(error: BaseException) -> None:
 
 
 def _unforeseen(job: Job, error: Exception) -> MedsegError:
-    if isinstance(error, MemoryError):
+    if memory.ran_out(error):
         remedy = "Close other programs, or use a machine with more"
         return MedsegError("needs more memory than there is", where=job.image, remedy=remedy)
     said = " ".join([type(error).__name__, *str(error).split()])

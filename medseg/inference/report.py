@@ -45,7 +45,7 @@ class Entry:
         label_values: What stands for each label in the output.
         channel_order: Places of the task's channels among those of the input; None if the same.
         outputs: All files that were written, those in a folder one by one.
-        precisions: What each of the models computed in (`used`), and why (`reason`).
+        precisions: What each network computed in (`used`), and why (`reason`).
         error: Why it failed.
         seconds: How long it took, reading and writing included.
         peak_memory_mb: Of the process meanwhile, and of the GPU if one was used.

@@ -78,10 +78,14 @@ class Settling(nn.Module):
         """Return what to apply to all patches of a scan; what was seen of others is forgotten."""
         if self.is_settled:
             return self
-        self._kept, self._seen = [], 0
+        self.forget()
         if self._proposed is None:
             self._proposed = lowered(self.network, self.precision.dtype)
         return self._observed
+
+    def forget(self) -> None:
+        """Forget what was seen."""
+        self._kept, self._seen = [], 0
 
     def settle(self) -> bool:
         """Decide on the precision, once, if any patch was seen since `begin`.

@@ -101,17 +101,31 @@ def logit_slabs(
     return passage.slabs(network)
 
 
-def patch_starts(extent: Shape, patch: Shape, overlap: float) -> tuple[list[int], ...]:
+def patch_starts(
+    extent: Shape, patch: Shape, overlap: float, blend: Blend = "gaussian"
+) -> tuple[list[int], ...]:
     """Return the first voxels of the patches along each axis; together they cover `extent`.
 
     Along each axis the patches are as few as `overlap` allows and evenly spaced. `extent` is at
-    least `patch`.
+    least `patch`. For models of nnU-Net they are where nnU-Net has them: it lets patches lie a part
+    of a voxel further apart before it rounds.
     """
-    axes = []
-    for length, size in zip(extent, patch, strict=True):
-        gaps = math.ceil((length - size) / step(size, overlap))
-        axes.append([round((length - size) * n / gaps) for n in range(gaps + 1)] if gaps else [0])
-    return tuple(axes)
+    starts = _starts_of_nnunet if blend == "nnunet" else _starts
+    i, j, k = (starts(length, size, overlap) for length, size in zip(extent, patch, strict=True))
+    return (i, j, k)
+
+
+def _starts(length: int, size: int, overlap: float) -> list[int]:
+    gaps = math.ceil((length - size) / step(size, overlap))
+    return [round((length - size) * n / gaps) for n in range(gaps + 1)] if gaps else [0]
+
+
+def _starts_of_nnunet(length: int, size: int, overlap: float) -> list[int]:
+    """Return them without those that nnU-Net repeats, where its step is below a voxel."""
+    part = round(1 - overlap, 9)  # the number that a user would give to nnU-Net
+    gaps = math.ceil((length - size) / (size * part))
+    apart = (length - size) / gaps if gaps else 0.0
+    return sorted({round(apart * n) for n in range(gaps + 1)})
 
 
 def step(size: int, overlap: float) -> int:
@@ -154,7 +168,7 @@ class _Passage:
         self._extent: Shape = (self._image.shape[1], self._image.shape[2], self._image.shape[3])
         self._tiling, self._axis, self._outside = tiling, axis, outside
         self._device = image.device if device is None else device
-        self._axes = patch_starts(self._extent, patch, tiling.overlap)
+        self._axes = patch_starts(self._extent, patch, tiling.overlap, tiling.blend)
         self._depth = self._extent[axis] if whole else patch[axis]
         self._left_out = _left_out(self._axes, patch, outside, self._extent, self._inner)
         self._band = Band(

@@ -1,7 +1,8 @@
 """An nnU-Net results folder read as a model: nothing in it is run, and nothing else is needed.
 
 `DATASET/TRAINER__PLANS__CONFIGURATION` with `plans.json`, `dataset.json` and, for every fold,
-`fold_N/checkpoint_final.pth`; or one of its folds. Several folds are averaged.
+`fold_N/checkpoint_final.pth`; or one of its folds. Several folds are averaged; see
+`medseg.nnunet_bundle.folds` for which.
 
 Source: Isensee et al. 2021, nnU-Net, https://doi.org/10.1038/s41592-020-01008-z
 """
@@ -9,14 +10,14 @@ Source: Isensee et al. 2021, nnU-Net, https://doi.org/10.1038/s41592-020-01008-z
 import functools
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from medseg import files
 from medseg.errors import ModelError
 from medseg.experience import Experience
-from medseg.nnunet_bundle import description, plans
+from medseg.nnunet_bundle import description, folds, plans
 from medseg.nnunet_bundle.plans import Configuration
 from medseg.recipe import Inference, NetworkChoice, Plan, Training
 from medseg.shapes import Box
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
 PLANS: Final = "plans.json"
 DESCRIPTION: Final = "dataset.json"
-CHECKPOINTS: Final = ("checkpoint_final.pth", "checkpoint_best.pth")
-"""In the order in which they are looked for."""
-
 _STEP: Final = 0.5
 """Part of a patch by which nnU-Net moves on."""
 
@@ -48,6 +46,7 @@ class NnunetBundle:
         configuration: How nnU-Net prepares images.
         checkpoints: One file per fold.
         mirror_axes: Axes of the network along which training mirrored.
+        remarks: Which folds are used, where it is not all that there are, and why.
         experience: Always None: nnU-Net keeps too little of it.
     """
 
@@ -57,6 +56,7 @@ class NnunetBundle:
     configuration: Configuration
     checkpoints: tuple[Path, ...]
     mirror_axes: tuple[int, ...]
+    remarks: tuple[str, ...] = ()
     experience: Experience | None = None
 
     @functools.cached_property
@@ -65,32 +65,34 @@ class NnunetBundle:
         paths = (self.folder / PLANS, self.folder / DESCRIPTION, *self.checkpoints)
         return hashlib.sha256("".join(map(files.sha256, paths)).encode()).hexdigest()
 
+    @property
+    def members(self) -> "tuple[NnunetBundle, ...]":
+        """The folds, each by itself; nnU-Net averages their logits."""
+        return tuple(replace(self, checkpoints=(path,)) for path in self.checkpoints)
+
     def build_network(self) -> "nn.Module":
-        """Build the network of each fold and load its weights; every weight must fit.
+        """Build the network of the only fold and load its weights; every weight must fit.
 
         Raises:
-            ModelError: The network is none of nnU-Net's own, or a checkpoint is damaged, does not
+            ModelError: The network is none of nnU-Net's own, or the checkpoint is damaged, does not
                 fit, or holds what no checkpoint of nnU-Net holds.
+            ValueError: There are several folds.
         """
         from medseg.nnunet_bundle import architecture, checkpoint
 
-        networks = [
-            architecture.fill(
-                architecture.build(
-                    self.configuration.network,
-                    self.configuration.options,
-                    in_channels=len(self.task.channels),
-                    out_channels=self.task.out_channels,
-                    where=self.folder / PLANS,
-                ),
-                checkpoint.read(path).weights,
-                where=path,
-            )
-            for path in self.checkpoints
-        ]
-        network = networks[0] if len(networks) == 1 else architecture.FoldMean(networks)
+        if len(self.checkpoints) > 1:
+            raise ValueError("several folds have a network each: build those of the members")
+        (path,) = self.checkpoints
+        network = architecture.build(
+            self.configuration.network,
+            self.configuration.options,
+            in_channels=len(self.task.channels),
+            out_channels=self.task.out_channels,
+            where=self.folder / PLANS,
+        )
+        filled = architecture.fill(network, checkpoint.read(path).weights, where=path)
         multiple = architecture.multiple_of(self.configuration.options["strides"])
-        return architecture.AnySize(network, multiple).eval()
+        return architecture.AnySize(filled, multiple).eval()
 
     def prepare(self, volume: Volume, place: Box | None = None) -> "Prepared":
         """Order axes, crop, normalise and resample a scan as nnU-Net does; see `preparation`."""
@@ -113,8 +115,8 @@ def read(place: Path) -> NnunetBundle:
     from medseg.nnunet_bundle import checkpoint
 
     folder = _model_folder(place)
-    checkpoints = _checkpoints(place, folder)
-    first = checkpoint.read(checkpoints[0])
+    chosen = folds.one(place) if place.resolve() != folder.resolve() else folds.usual(folder)
+    first = checkpoint.read(chosen.checkpoints[0])
     document = _json(folder / PLANS)
     configuration = plans.parse(document, first.configuration, where=folder / PLANS)
     task = description.task(
@@ -124,7 +126,13 @@ def read(place: Path) -> NnunetBundle:
         where=folder / DESCRIPTION,
     )
     return NnunetBundle(
-        folder, task, _plan(configuration), configuration, checkpoints, first.mirror_axes
+        folder,
+        task,
+        _plan(configuration),
+        configuration,
+        chosen.checkpoints,
+        first.mirror_axes,
+        chosen.remarks,
     )
 
 
@@ -132,23 +140,6 @@ def _model_folder(place: Path) -> Path:
     """Return the folder of the configuration that `place` is, or that it is a fold of."""
     resolved = place.resolve()
     return resolved.parent if resolved.name.startswith("fold_") else place
-
-
-def _checkpoints(place: Path, folder: Path) -> tuple[Path, ...]:
-    """Return a checkpoint for each fold; one of all data counts only where there is no other."""
-    if place.resolve() != folder.resolve():
-        folds = [place]
-    else:
-        folds = sorted(folder.glob("fold_[0-9]*")) or sorted(folder.glob("fold_all"))
-    for name in CHECKPOINTS:
-        found = tuple(fold / name for fold in folds if (fold / name).is_file())
-        if found:
-            return found
-    raise ModelError(
-        f"holds no {' or '.join(CHECKPOINTS)}",
-        where=place,
-        remedy="Give a results folder of nnU-Net whose training ended, or one of its folds",
-    )
 
 
 def _plan(configuration: Configuration) -> Plan:

@@ -54,22 +54,6 @@ class AnySize(nn.Module):
         return logits[:, :, :i, :j, :k]
 
 
-class FoldMean(nn.Module):
-    """The mean of the logits of the networks of several folds."""
-
-    def __init__(self, networks: list[nn.Module]) -> None:
-        super().__init__()
-        self.folds = nn.ModuleList(networks)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return the mean of all folds."""
-        first, *others = self.folds
-        total: Tensor = first(image)
-        for network in others:
-            total = total + network(image)
-        return total / len(self.folds)
-
-
 def build(
     name: str, options: Mapping[str, Any], *, in_channels: int, out_channels: int, where: Path
 ) -> nn.Module:

@@ -56,9 +56,12 @@ def axis_order(affine: Affine, configuration: Configuration) -> AxisOrder:
 
 
 def resampled_shape(shape: Shape, spacing_mm: Spacing, target_mm: Spacing) -> Shape:
-    """Return the number of voxels of `target_mm` that fill as much as `shape` of `spacing_mm`."""
+    """Return the number of voxels of `target_mm` that fill as much as `shape` of `spacing_mm`.
+
+    A slice that is thin beside the target is one voxel; nnU-Net rounds it to none, and fails.
+    """
     i, j, k = (
-        round(spacing / target * length)
+        max(1, round(spacing / target * length))
         for spacing, target, length in zip(spacing_mm, target_mm, shape, strict=True)
     )
     return (i, j, k)

@@ -1,6 +1,5 @@
 """A training run from beginning to end, or from where it was interrupted."""
 
-import contextlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from medseg import bundle as bundles
 from medseg import experience as experiences
-from medseg import files, weights
+from medseg import files, memory, weights
 from medseg import recipe as recipes
 from medseg import task as tasks
 from medseg.bundle import Bundle
@@ -291,8 +290,11 @@ def _train(
 ) -> Outcome:
     """Train; when the device's memory runs out, go on from the last checkpoint with less."""
     while True:
-        with contextlib.suppress(torch.OutOfMemoryError):
+        try:
             return _trained(module, data, folder, request, listener, first=first)
+        except Exception as error:
+            if not memory.ran_out(error):
+                raise
         found = smaller(data.plan)
         if found is None or processes.count() > 1:
             raise UsageError(

@@ -188,6 +188,7 @@ class Here:
         """Nothing was started."""
 
 
+@pytest.mark.slow
 def test_what_the_first_case_settles_on_holds_for_all_processes_and_later_runs(
     jobs, untrained, tmp_path, monkeypatch
 ):

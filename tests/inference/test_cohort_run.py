@@ -132,6 +132,7 @@ def test_a_deleted_map_of_entropy_is_made_again_and_what_a_kill_left_is_removed(
     ]
 
 
+@pytest.mark.slow
 def test_a_cohort_settles_once_on_what_to_compute_in(scan, untrained, tmp_path, monkeypatch):
     judgements = iter(["one", "two", "three"])
     monkeypatch.setattr(precision, "has_bfloat16", lambda _: True)

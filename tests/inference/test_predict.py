@@ -1,4 +1,6 @@
+import gc
 import math
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +17,12 @@ from medseg.bundle import Bundle
 from medseg.data import preprocessing
 from medseg.data.cases import Case, read_image
 from medseg.errors import ModelError
-from medseg.inference import predict
+from medseg.inference import ensemble, predict
 from medseg.inference.options import Options
 from medseg.recipe import Inference
 from medseg.volume import Grid, Volume
+
+EXACT = Options("float32")
 
 
 class Threshold(nn.Module):
@@ -257,9 +261,8 @@ def test_models_are_averaged_in_their_probabilities(hippocampus_task, make_plan,
     volume = Volume(voxels, Grid((11, 9, 10), np.eye(4)))
     cpu, exact = torch.device("cpu"), Options("float32")
     both = predict.load(bundles_[0], cpu, exact, others=(bundles_[1],))
-    axis, pieces = predict.logit_pieces(both, predict.make_ready(both, volume))
-    (found,) = pieces
-    assert axis == 0
+    _, pieces = predict.logit_pieces(both, predict.make_ready(both, volume))
+    found = np.concatenate([piece.copy() for piece in pieces], axis=1)
     likely = np.exp(found - found.max(0))
     likely /= likely.sum(0)
     np.testing.assert_allclose(likely[:2, 5, 5, 5], [0.47, 0.53], atol=1e-4)
@@ -268,6 +271,75 @@ def test_models_are_averaged_in_their_probabilities(hippocampus_task, make_plan,
     assert (predict.predict(three, volume).label_map == 0).all()  # 0.51 and 0.49
 
 
+class Seeing(nn.Module):
+    """Looks two voxels around, with weights of its own."""
+
+    def __init__(self, seed):
+        super().__init__()
+        torch.manual_seed(seed)
+        layers = [nn.Conv3d(1, 4, 3, padding=1), nn.Tanh(), nn.Conv3d(4, 3, 3, padding=1)]
+        self.layers = nn.Sequential(*layers).requires_grad_(requires_grad=False)
+
+    def forward(self, patches):
+        return self.layers(patches)
+
+
+def test_of_an_ensemble_no_two_networks_are_held_and_the_result_is_the_mean_by_hand(
+    hippocampus_task, make_plan, monkeypatch
+):
+    held, read = [], []
+
+    def build(bundle):
+        assert not any(network() is not None for network in held), "two networks at once"
+        read.append(bundle.folder.name)
+        network = Seeing(ord(bundle.folder.name)).eval()
+        held.append(weakref.ref(network))
+        return network
+
+    monkeypatch.setattr(Bundle, "build_network", build)
+    monkeypatch.setattr(ensemble, "IN_MEMORY", 1000)
+    plan = make_plan(patch=(8, 8, 8))
+    models = [Bundle(Path(name), hippocampus_task, plan) for name in "abc"]
+    voxels = np.random.default_rng(0).normal(100, 9, (1, 11, 19, 10)).astype(np.float32)
+    volume = Volume(voxels, Grid((11, 19, 10), np.eye(4)))
+
+    def logits_of(*chosen):
+        loaded = predict.load(chosen[0], torch.device("cpu"), EXACT, others=chosen[1:])
+        axis, pieces = predict.logit_pieces(loaded, predict.make_ready(loaded, volume))
+        assert axis == 1
+        return torch.from_numpy(np.concatenate([piece.copy() for piece in pieces], 1 + axis))
+
+    alone = [logits_of(model).softmax(0) for model in models]
+    read.clear()
+    gc.disable()  # what is let go of must be gone at once
+    try:
+        found = logits_of(*models).softmax(0)
+    finally:
+        gc.enable()
+    torch.testing.assert_close(found, sum(alone) / 3, atol=1e-5, rtol=0)
+    assert max((found - one).abs().max() for one in alone) > 0.01
+    assert read == ["a", "b", "c"]
+
+
+def test_models_that_prepare_scans_alike_share_the_image(hippocampus_task, make_plan, monkeypatch):
+    monkeypatch.setattr(Bundle, "build_network", lambda bundle: Seeing(len(bundle.folder.name)))
+    prepared = []
+    prepare = Bundle.prepare
+    monkeypatch.setattr(
+        Bundle, "prepare", lambda *given: prepared.append(given[0].folder.name) or prepare(*given)
+    )
+    coarse = make_plan(spacing_mm=(0.9, 1.1, 1.0))
+    models = [
+        Bundle(Path(name), hippocampus_task, plan)
+        for name, plan in zip("abc", [make_plan(), make_plan(), coarse], strict=True)
+    ]
+    voxels = np.random.default_rng(0).normal(100, 9, (1, 11, 9, 10)).astype(np.float32)
+    loaded = predict.load(models[0], torch.device("cpu"), EXACT, others=tuple(models[1:]))
+    predict.predict(loaded, Volume(voxels, Grid((11, 9, 10), np.eye(4))))
+    assert prepared == ["a", "c"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("others", [0, 1])
 def test_a_precision_that_does_not_agree_is_given_up_for_the_whole_scan(
     untrained, scan, others, monkeypatch

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from monai.inferers import sliding_window_inference
 from torch import nn
@@ -87,6 +87,36 @@ def test_patches_cover_every_voxel_lie_inside_and_overlap_enough(extent, patch, 
 )
 def test_patches_are_as_few_as_the_overlap_allows(length, size, overlap, expected):
     assert patch_starts((length, 3, 3), (size, 3, 3), overlap) == (expected, [0], [0])
+
+
+STEPS = st.sampled_from([0.5, 0.2, 0.25, 0.3, 0.7, 0.75, 0.9, 1.0])
+
+
+@pytest.mark.filterwarnings("ignore")  # nnU-Net's packages warn of their own deprecated calls
+@settings(max_examples=400, deadline=None)
+@given(
+    extent=st.tuples(*[st.integers(1, 300)] * 3),
+    patch=st.tuples(*[st.integers(1, 160)] * 3),
+    part=STEPS,
+)
+@example(extent=(110, 23, 400), patch=(64, 9, 7), part=0.5)
+def test_models_of_nnunet_get_their_patches_where_nnunet_has_them(extent, patch, part):
+    from nnunetv2.inference.sliding_window_prediction import compute_steps_for_sliding_window
+
+    extent = tuple(map(max, extent, patch))
+    theirs = compute_steps_for_sliding_window(extent, patch, part)
+    expected = tuple(sorted(set(along)) for along in theirs)  # it may repeat some
+    assert patch_starts(extent, patch, 1 - part, "nnunet") == expected
+    if min(patch) * part >= 1:
+        assert expected == tuple(theirs)
+
+
+def test_odd_patches_lie_further_apart_for_nnunet():
+    # 9 * 0.5 is 4.5: two steps of it span 9 voxels, and two whole steps of 4 do not.
+    assert patch_starts((18, 9, 9), (9, 9, 9), 0.5) == ([0, 3, 6, 9], [0], [0])
+    assert patch_starts((18, 9, 9), (9, 9, 9), 0.5, "nnunet") == ([0, 4, 9], [0], [0])
+    outputs = predict_logits(nn.Identity(), image_of((18, 9, 9)), Tiling((9, 9, 9), blend="nnunet"))
+    torch.testing.assert_close(outputs, image_of((18, 9, 9)), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("mode", ["gaussian", "constant"])

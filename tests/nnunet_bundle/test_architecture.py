@@ -47,12 +47,3 @@ def test_tiles_of_any_size_are_filled_up():
     with torch.inference_mode():
         torch.testing.assert_close(whole(image), network(filled)[:, :, :5, :7])
         torch.testing.assert_close(whole(filled), network(filled))
-
-
-def test_folds_are_averaged_before_they_are_decided():
-    folds = architecture.FoldMean([nn.Identity(), nn.Flatten(0), nn.Identity()])
-    torch.testing.assert_close(folds(torch.tensor([1.0, 5.0])), torch.tensor([1.0, 5.0]))
-    doubled = nn.Linear(1, 1, bias=False)
-    nn.init.constant_(doubled.weight, 2.0)
-    mean = architecture.FoldMean([nn.Identity(), doubled])(torch.ones(1, 1))
-    assert mean.item() == 1.5

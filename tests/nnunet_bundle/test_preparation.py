@@ -59,6 +59,19 @@ def test_shapes_are_rounded_as_python_does():
     assert preparation.resampled_shape((5, 3, 7), (1.0, 0.5, 2.0), (2.0, 1.0, 1.0)) == (2, 2, 14)
 
 
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 0.4), (0.4, 1.0, 1.0)])
+def test_one_slice_that_is_thin_beside_the_target_stays_one(spacing, rng, hippocampus_task):
+    from medseg.data.preprocessing import restore
+
+    shape = tuple(1 if length < 1 else 6 for length in spacing)
+    thin = volume(rng.normal(size=shape).astype(np.float32), np.diag([*spacing, 1.0]))
+    found = preparation.prepare(thin, configuration())
+    assert found.image.shape == (1, *shape[::-1])
+    logits = np.zeros((3, *found.image.shape[1:]), np.float32)
+    logits[1] = 1
+    assert (restore([logits], found, hippocampus_task).label_map == 1).all()
+
+
 def test_the_way_back_takes_the_nearest_of_thick_slices(rng):
     voxels = rng.normal(size=(4, 4, 4)).astype(np.float32)
     thick = volume(voxels, np.diag([1.0, 1, 5, 1]))

@@ -1,7 +1,9 @@
 """A results folder of nnU-Net in the place of a model: what works with it, and what does not."""
 
+import gc
 import json
 import shutil
+import weakref
 
 import nibabel
 import numpy as np
@@ -11,7 +13,9 @@ import medseg
 from medseg import model_list, nnunet_bundle
 from medseg.__main__ import run
 from medseg.errors import ModelError
+from medseg.inference.options import Options
 from medseg.model import Model
+from medseg.nnunet_bundle import NnunetBundle
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -58,14 +62,41 @@ def test_it_is_neither_exported_nor_verified(results_folder, tmp_path, capsys):
         assert "Segment with it: medseg predict SCAN --model" in capsys.readouterr().err
 
 
-def test_the_best_checkpoint_stands_in_for_the_final_one(copy):
-    for fold in (0, 1):
-        place = copy / f"fold_{fold}" / "checkpoint_final.pth"
-        place.rename(place.with_name("checkpoint_best.pth"))
-    assert nnunet_bundle.read(copy).checkpoints[0].name == "checkpoint_best.pth"
-    shutil.rmtree(copy / "fold_0")
-    (copy / "fold_1").rename(copy / "fold_all")
-    assert nnunet_bundle.read(copy).checkpoints[0].parent.name == "fold_all"
+def test_the_folds_that_are_used_are_told(copy, scan, tmp_path, capsys):
+    shutil.copytree(copy / "fold_1", copy / "fold_2")
+    final = copy / "fold_1" / "checkpoint_final.pth"
+    final.rename(final.with_name("checkpoint_best.pth"))
+    found = nnunet_bundle.read(copy)
+    assert [path.parent.name for path in found.checkpoints] == ["fold_0", "fold_2"]
+    given = ["predict", str(scan), "--model", str(copy), "-o", str(tmp_path / "a.nii.gz")]
+    assert run(given) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "uses checkpoint_final.pth of fold_0, fold_2" in told
+    assert "leaves out fold_1: it has no checkpoint_final.pth, but checkpoint_best.pth" in told
+    with pytest.warns(UserWarning, match=r"fold_1: uses checkpoint_best\.pth, as there is no"):
+        medseg.Predictor(copy / "fold_1", device="cpu")
+    with pytest.raises(ModelError, match=r"holds no .*: fold_0 has checkpoint_final\.pth; fold_1"):
+        nnunet_bundle.read(copy / "fold_4")
+
+
+def test_the_networks_of_folds_are_read_one_at_a_time(results_folder, scan, monkeypatch):
+    build, held = NnunetBundle.build_network, []
+
+    def watched(bundle):
+        assert not any(network() is not None for network in held), "two networks at once"
+        network = build(bundle)
+        held.append(weakref.ref(network))
+        return network
+
+    monkeypatch.setattr(NnunetBundle, "build_network", watched)
+    gc.disable()  # what is let go of must be gone at once
+    try:
+        medseg.predict(scan, results_folder, device="cpu", options=Options("float32"))
+    finally:
+        gc.enable()
+    assert len(held) == 2
+    with pytest.raises(ValueError, match="build those of the members"):
+        build(nnunet_bundle.read(results_folder))
 
 
 @pytest.mark.parametrize("name", ["plans.json", "dataset.json"])

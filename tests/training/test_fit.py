@@ -360,12 +360,13 @@ def little_memory(monkeypatch):
 
     class Device:
         voxels = 0
+        error = torch.OutOfMemoryError("there is no more")
 
     forward = registry.load(networks, "swin_unetr").Network.forward
 
     def limited(self, image):
         if torch.is_grad_enabled() and image.numel() > Device.voxels:
-            raise torch.OutOfMemoryError("there is no more")
+            raise Device.error
         return forward(self, image)
 
     monkeypatch.setattr(registry.load(networks, "swin_unetr").Network, "forward", limited)
@@ -386,6 +387,7 @@ def test_when_memory_runs_out_training_goes_on_with_less(make_request, folder, l
 @pytest.mark.slow
 def test_when_nothing_smaller_is_left_it_says_what_to_choose(make_request, folder, little_memory):
     listener = Listener()
+    little_memory.error = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling it")
     with pytest.raises(UsageError, match="memory of the device does not suffice") as told:
         fit(make_request("training.batch=1"), folder, listener)
     assert listener.smaller == ["inner values computed twice"]
