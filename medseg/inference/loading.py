@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from medseg import memory
 from medseg.inference.precision import Logits, Patches, Precision, PrecisionChoice, choose
 from medseg.inference.settling import Settling
 from medseg.model import Model
@@ -94,6 +95,7 @@ class InTurn(nn.Module):
         self.settle()
         self._found = self.found
         self.network = None
+        memory.give_back()
 
     def _loaded(self, number: int) -> Settling:
         model, found = self._models[number], self._found.get(number)
