@@ -88,6 +88,17 @@ def available_bytes() -> int:
     return free
 
 
+def total_bytes() -> int:
+    """Return how much memory there is, used or not, within this container's limit if any."""
+    import psutil
+
+    total = int(psutil.virtual_memory().total)
+    for limit in (_V2 / "memory.max", _V1_LIMIT):
+        if limit.is_file() and (most := limit.read_text().strip()).isdigit():
+            total = min(total, int(most))
+    return total
+
+
 def _cached_bytes(group: Path) -> int:
     """Return how much of what a container holds is files that can be dropped."""
     for line in (group / "memory.stat").read_text().splitlines():

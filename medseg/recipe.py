@@ -5,7 +5,10 @@ A `Plan` is a recipe with nothing left open: what training resolved from the dat
 and what a bundle keeps for inference.
 """
 
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import yaml
@@ -43,6 +46,8 @@ class Augmentation(_Strict):
         rotate_degrees: Largest angle about each axis.
         scale: Largest relative change of size.
         geometry_probability: How often a patch is rotated and scaled.
+        slices_across: The axis across thick slices: a patch is turned and scaled within its slices
+            alone; `none`: it has no thick ones; `auto` follows from the patch.
         mirror_probability: How often it is mirrored, for each axis the task allows.
         noise: Largest standard deviation of added Gaussian noise, in standard deviations.
         gamma: Largest exponent of a gamma curve; its reciprocal is the smallest.
@@ -54,6 +59,7 @@ class Augmentation(_Strict):
     rotate_degrees: Amount = 20.0
     scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
     geometry_probability: Probability = 0.3
+    slices_across: Literal["x", "y", "z", "none"] | Auto = "auto"
     mirror_probability: Probability = 0.5
     noise: Amount = 0.15
     gamma: Annotated[float, Field(ge=1.0)] = 1.4
@@ -157,10 +163,12 @@ class Plan(_Strict):
         patch: Voxels along each axis.
         spacing_mm: Voxel size to work at, along the RAS axes.
         windows: For each CT channel, how its intensities are normalised.
+        channels: Names of the channels it was made for; none if it is not known.
         batch: Patches in an optimisation step.
         steps_per_epoch: Optimisation steps in an epoch.
         precision: What training computes in.
-        training: Optimisation, as in the recipe.
+        training: Optimisation, as in the recipe, but for `batch`, `steps_per_epoch` and
+            `precision`, which are fields of the plan.
         inference: The sliding window, as in the recipe.
     """
 
@@ -168,6 +176,7 @@ class Plan(_Strict):
     patch: Patch
     spacing_mm: Spacing
     windows: dict[str, Window] = {}
+    channels: tuple[str, ...] = ()
     batch: Positive
     steps_per_epoch: Positive
     precision: Literal["float32", "bfloat16"]
@@ -175,9 +184,13 @@ class Plan(_Strict):
     inference: Inference
 
 
+DECIDED: Final = ("batch", "steps_per_epoch", "precision")
+"""Settings of `training` that a plan has as fields of its own."""
+
 SHARED: Final = "default"
 """The recipe for all networks."""
 
+_SHOWN: Final = {"Recipe": "configs/recipes/default.yaml", "Plan": "what 'medseg plan' writes"}
 _UNION_MEMBERS: Final = ("constrained-", "tuple[", "literal[")
 
 
@@ -233,9 +246,62 @@ def read_plan(text: str, *, where: Path | str) -> Plan:
     return _validated(Plan, _parsed(text, where=where), where=where)
 
 
-def plan_text(plan: Plan) -> str:
-    """Return `plan` as YAML with every field, so that defaults of later versions change nothing."""
-    return yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False)
+def changed_plan(text: str, settings: tuple[str, ...], *, where: Path | str) -> Plan:
+    """Make a plan of YAML text that a user wrote, changed by settings such as `batch=4`.
+
+    Raises:
+        UsageError: The text is not YAML, or a field is missing, unknown, wrong, or said twice.
+    """
+    document = _parsed(text, where=where)
+    if isinstance(document, dict):
+        for setting in settings:
+            _apply(document, setting)
+    plan = _validated(Plan, document, where=where)
+    for name in DECIDED:
+        said, above = getattr(plan.training, name), getattr(plan, name)
+        if said not in ("auto", above):
+            raise UsageError(
+                f"training.{name} is {said}, and {name} is {above}",
+                where=where,
+                remedy=f"Leave out training.{name}; in a plan, {name} stands by itself",
+            )
+    return plan.model_copy(
+        update={"training": plan.training.model_copy(update=dict.fromkeys(DECIDED, "auto"))}
+    )
+
+
+def plan_text(plan: Plan, reasons: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return `plan` as YAML with every field, so that defaults of later versions change nothing.
+
+    Args:
+        plan: What is written.
+        reasons: For some fields, a remark that stands above them.
+    """
+    document = plan.model_dump(mode="json")
+    for name in DECIDED:
+        if document["training"][name] == "auto":
+            del document["training"][name]
+    return "".join(_remark(reasons.get(key, "")) + _yaml({key: document[key]}) for key in document)
+
+
+def _remark(text: str) -> str:
+    return "".join(f"# {line}\n" for line in textwrap.wrap(text, 98))
+
+
+def _yaml(document: dict[str, Any]) -> str:
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a list in one line, as people write sizes."""
+
+
+_Dumper.add_representer(
+    list,
+    lambda dumper, items: dumper.represent_sequence(
+        "tag:yaml.org,2002:seq", items, flow_style=True
+    ),
+)
 
 
 def _apply(document: dict[str, Any], setting: str) -> None:
@@ -283,8 +349,19 @@ def _validated(kind: type[Model], document: Any, *, where: Path | str) -> Model:
         first = error.errors()[0]
         # what pydantic calls the members of a union says nothing to a user
         parts = [str(part) for part in first["loc"] if not str(part).startswith(_UNION_MEMBERS)]
+        known = _choices(kind, parts) if first["type"] == "extra_forbidden" else ""
         raise UsageError(
-            f"{'.'.join(parts) or 'the whole'}: {first['msg']}, got {first['input']!r}",
+            f"{'.'.join(parts) or 'the whole'}: {first['msg']}, got {first['input']!r}{known}",
             where=where,
-            remedy="Correct that setting; configs/recipes/default.yaml shows them all",
+            remedy=f"Correct that setting; {_SHOWN[kind.__name__]} shows them all",
         ) from error
+
+
+def _choices(kind: type[BaseModel], place: Sequence[str]) -> str:
+    """Name the fields that there are where there is one that is not."""
+    for part in place[:-1]:
+        inner = kind.model_fields[part].annotation if part in kind.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return ""
+        kind = inner
+    return f"; choose from {', '.join(kind.model_fields)}"

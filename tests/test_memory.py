@@ -71,6 +71,7 @@ def test_the_limit_of_a_container_counts(version, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_V1_LIMIT", tmp_path / "memory.limit_in_bytes")
     monkeypatch.setattr(memory, "_V1_USED", tmp_path / "memory.usage_in_bytes")
     assert memory.available_bytes() == 400
+    assert memory.total_bytes() == 1000
 
 
 def of_torch():

@@ -150,9 +150,52 @@ def test_a_plan_comes_back_from_its_text(make_plan):
     assert recipes.read_plan(recipes.plan_text(plan), where="here") == plan
 
 
+def test_a_plan_carries_remarks_above_its_fields(make_plan):
+    plan = make_plan(patch=(8, 16, 24))
+    text = recipes.plan_text(plan, {"patch": "Since it fits. " * 12, "spacing_mm": "Asked for."})
+    lines = text.splitlines()
+    place = lines.index("patch: [8, 16, 24]")
+    assert lines[place - 1].startswith("# ")
+    assert lines[place - 2].startswith("# Since it fits.")
+    assert max(map(len, lines)) <= 100
+    assert recipes.read_plan(text, where="here") == plan
+
+
+def test_a_plan_that_was_changed_is_read_with_settings(make_plan):
+    text = recipes.plan_text(make_plan(batch=2)).replace("batch: 2", "batch: 6")
+    found = recipes.changed_plan(text, ("training.epochs=7", "patch=[8,8,16]"), where="here")
+    assert (found.batch, found.training.epochs, found.patch) == (6, 7, (8, 8, 16))
+    assert found.network == make_plan().network
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("training.batch=4", r"mine\.yaml: training\.batch is 4, and batch is 2\. Leave out"),
+        ("training.precision=bfloat16", "precision is bfloat16, and precision is float32"),
+        ("spacing_mm=[1, 1]", r"mine\.yaml: spacing_mm\.2: Field required"),
+        ("patches=[8,8,8]", r"patches: Extra inputs .* choose from network, patch, spacing_mm"),
+        ("training.epoch=3", r"training\.epoch: Extra inputs .* choose from epochs, .*seed"),
+        ("training.augmentation.mirror=1", r"choose from rotate_degrees, .*slices_across"),
+        ("batch=auto", r"batch: .* integer"),
+    ],
+)
+def test_a_wrong_plan_is_refused_with_place_and_remedy(make_plan, setting, message):
+    text = recipes.plan_text(make_plan(batch=2))
+    with pytest.raises(UsageError, match=message) as told:
+        recipes.changed_plan(text, (setting,), where="mine.yaml")
+    assert "medseg plan" in str(told.value) or "Leave out" in str(told.value)
+
+
+def test_a_text_that_is_no_mapping_is_no_plan():
+    with pytest.raises(UsageError, match=r"mine\.yaml: the whole"):
+        recipes.changed_plan("[1, 2]", ("batch=2",), where="mine.yaml")
+
+
 def test_the_text_of_a_plan_names_every_field(make_plan):
     document = yaml.safe_load(recipes.plan_text(make_plan()))
     assert document["training"]["augmentation"]["gamma"] == 1.4
+    assert not {"batch", "steps_per_epoch", "precision"} & document["training"].keys()
     assert document["inference"] == {"overlap": 0.5, "batch": 1, "blend": "gaussian"}
 
 

@@ -13,13 +13,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medseg.blocks.axes import Grid, Stride, Tokens, coarser, per_axis
+from medseg.blocks.axes import Stride, Tokens
 from medseg.blocks.checks import check_choice
 
 Merging = Literal["monai", "monai_v2", "legacy"]
-
-SHORTEST = 4
-"""Tokens along an axis below which they are not merged."""
 
 
 class PatchEmbedding(nn.Module):
@@ -127,19 +124,3 @@ def halvings(patch: Stride) -> list[Stride]:
     most = max(times)
     i, j, k = ([2 if most - n <= t else 1 for n in range(most)] for t in times)
     return list(zip(i, j, k, strict=True))
-
-
-def fitting_strides(grid: Grid, steps: int, *, thin_late: bool = False) -> list[Stride]:
-    """Return strides that halve a grid time and again, but for axes of fewer than 4 tokens.
-
-    Args:
-        grid: Tokens or voxels along each axis.
-        steps: How many strides there are to be.
-        thin_late: Keep an axis while it is less than half as long as the longest.
-    """
-    strides = []
-    for _ in range(steps):
-        least = max(SHORTEST, max(grid) / 2 if thin_late else 0)
-        strides.append(per_axis([2 if n >= least else 1 for n in grid]))
-        grid = coarser(grid, strides[-1])
-    return strides

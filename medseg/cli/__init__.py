@@ -19,6 +19,7 @@ from medseg.cli.export import export
 from medseg.cli.import_labels import import_labels
 from medseg.cli.networks import networks
 from medseg.cli.phantom import phantom
+from medseg.cli.plan import plan
 from medseg.cli.predict import predict
 from medseg.cli.report import report
 from medseg.cli.tasks import tasks
@@ -36,6 +37,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command()(check)
+app.command()(plan)
 app.command()(train)
 app.command(cls=ChannelCommand)(predict)
 app.command("import")(import_labels)

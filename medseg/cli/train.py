@@ -45,6 +45,10 @@ def train(
         str | None,
         typer.Option(help="How to train: default, or a network: as its paper; else --network's."),
     ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="Train by this plan: what 'medseg plan' wrote, perhaps changed."),
+    ] = None,
     init: Annotated[
         list[Path] | None,
         typer.Option(
@@ -75,7 +79,7 @@ def train(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change the recipe: training.learning_rate=0.0003."),
+        typer.Option("--set", help="Change recipe or plan: training.learning_rate=0.0003."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out as if never stopped.")
@@ -87,29 +91,17 @@ def train(
     if processes.is_follower():  # the first of several processes speaks for all
         err.quiet = out.quiet = True
     if resume:
-        what = (task, data, network, recipe, init or None, split, numbering)
+        what = (task, data, network, recipe, plan, init or None, split, numbering)
         given = (*what, fold, epochs, max_time, seed, device, devices, nodes, settings or None)
         _resume(out_folder, given=given)
         return
     every = fold == ALL
     held_out = 0 if every else _fold(fold)
-    if task is None and data is None:
-        raise UsageError(
-            "neither --task nor --data is given",
-            remedy="See 'medseg tasks' for the tasks, or name the folder of your data",
-        )
-    from medseg import recipe as recipes
     from medseg.training.fit import fit
     from medseg.training.run_folder import Request, RunFolder
 
     changes = (*(settings or ()), *((f"training.seed={seed}",) if seed is not None else ()))
-    named, place, title = _of_what(task, data)
-    name = recipes.for_network(network, changes, name=recipe).network.name
-    if recipe is None and recipes.name_for(network) != recipes.SHARED:
-        err.print(f"Trains as the paper of {network} did; --recipe default suits short runs.")
-    part = "folds" if every else f"fold{held_out}"
-    part = part if split in (None, "folds") else split
-    place_of_run = out_folder or Path("runs") / f"{title}-{name}-{part}"
+    named, place, title = of_what(task, data)
     request = Request(
         task=named,
         data=str(place.resolve()),
@@ -125,7 +117,13 @@ def train(
         numbering=numbering,
         devices=devices or 1,
         nodes=nodes or 1,
+        plan=None if plan is None else str(plan),
+        plan_text=_plan_text(plan, network, recipe),
     )
+    part = "folds" if every else f"fold{held_out}"
+    part = part if split in (None, "folds") else split
+    name = _network(request)
+    place_of_run = out_folder or Path("runs") / f"{title}-{name}-{part}"
     if every:
         _cross_validate(request, place_of_run)
         return
@@ -134,8 +132,47 @@ def train(
     _show(outcome)
 
 
-def _of_what(task: str | None, data: Path | None) -> tuple[str, Path, str]:
-    """Return the task as a run notes it, the data, and what to call the run after."""
+def _plan_text(plan: Path | None, network: str | None, recipe: str | None) -> str | None:
+    """Read a plan that is trained by in place of a recipe."""
+    if plan is None:
+        return None
+    if network is not None or recipe is not None:
+        raise UsageError(
+            "--plan says which network is trained and how",
+            remedy="Leave out --network and --recipe, or change the plan",
+        )
+    try:
+        return plan.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            "cannot be read as a plan",
+            where=plan,
+            remedy="Name the file that 'medseg plan' wrote, or the plan.yaml of a run",
+        ) from error
+
+
+def _network(request: "Request") -> str:
+    """Return which network will be trained; what is wrong with recipe or plan is found here."""
+    from medseg import recipe as recipes
+    from medseg.training import planning
+
+    name = planning.network_of(request)
+    if request.recipe is None and recipes.name_for(request.network) != recipes.SHARED:
+        err.print(f"Trains as the paper of {name} did; --recipe default suits short runs.")
+    return name
+
+
+def of_what(task: str | None, data: Path | None) -> tuple[str, Path, str]:
+    """Return the task as a run notes it, the data, and what to call the run after.
+
+    Raises:
+        UsageError: Neither is given, or there is no such task.
+    """
+    if task is None and data is None:
+        raise UsageError(
+            "neither --task nor --data is given",
+            remedy="See 'medseg tasks' for the tasks, or name the folder of your data",
+        )
     from medseg import task as tasks
     from medseg.data import layouts
     from medseg.training.run_folder import AUTO
@@ -217,6 +254,15 @@ def _quoted(path: Path) -> str:
     return f'"{path}"' if re.search(r"[^\w./\\:~-]", str(path)) else str(path)
 
 
+def summary(plan: "Plan") -> str:
+    """Say in one line what a plan is."""
+    options = ", ".join(f"{name} {value}" for name, value in plan.network.options.items())
+    patch = "x".join(map(str, plan.patch))
+    spacing = "x".join(f"{length:g}" for length in plan.spacing_mm)
+    named = f"{plan.network.name} ({options})"
+    return f"{named}, patch {patch} at {spacing} mm, batch {plan.batch}, {plan.precision}"
+
+
 class Display:
     """Shows how a run is getting on: a bar on a terminal, a line per epoch elsewhere too."""
 
@@ -257,12 +303,8 @@ class Display:
 
     def on_plan(self, plan: "Plan", split: "Split") -> None:
         """Say what will be trained on what."""
-        options = ", ".join(f"{name} {value}" for name, value in plan.network.options.items())
-        patch = "x".join(map(str, plan.patch))
-        spacing = "x".join(f"{length:g}" for length in plan.spacing_mm)
         err.print(
-            f"{plan.network.name} ({options}), patch {patch} at {spacing} mm, batch {plan.batch},"
-            f" {plan.precision}; {len(split.training)} cases to train on,"
+            f"{summary(plan)}; {len(split.training)} cases to train on,"
             + (f" {len(split.watched)} to watch it with," if split.watched else "")
             + f" {len(split.held_out)} held out (split {split.name})"
         )

@@ -27,12 +27,22 @@ class RandomAffine(RandomizableTransform):  # type: ignore[misc]  # MONAI ships 
         probability: How often anything is done.
         angle: Largest angle about each axis, in radians.
         scale: Largest part by which each axis is scaled.
+        across: The axis (0, 1 or 2) across thick slices, if they are: a patch is then turned about
+            it alone and not scaled along it, so that no slice takes voxels of another.
     """
 
     def __init__(
-        self, image: str, labels: str, *, probability: float, angle: float, scale: float
+        self,
+        image: str,
+        labels: str,
+        *,
+        probability: float,
+        angle: float,
+        scale: float,
+        across: int | None = None,
     ) -> None:
         super().__init__(probability)
+        self.across = across
         self.image = image
         self.labels = labels
         self.angle = angle
@@ -45,6 +55,9 @@ class RandomAffine(RandomizableTransform):  # type: ignore[misc]  # MONAI ships 
             return data
         angles = self.R.uniform(-self.angle, self.angle, size=3)
         factors = self.R.uniform(1 - self.scale, 1 + self.scale, size=3)
+        if self.across is not None:
+            angles = np.where(np.arange(3) == self.across, angles, 0.0)
+            factors[self.across] = 1.0
         matrix = rotation(angles) * factors  # scale first, then turn
         image, labels = data[self.image], data[self.labels]
         grid = _grid(matrix, image)

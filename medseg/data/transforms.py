@@ -1,6 +1,6 @@
 """Random changes to training patches, by MONAI and, where it is slow, our own equal ones."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from medseg.recipe import Augmentation
 from medseg.task import Task
 
 IMAGE, LABELS = "image", "labels"
+AXES: Final = ("x", "y", "z")
 
 
 def augmentation(task: Task, settings: Augmentation) -> Any:
@@ -21,11 +22,12 @@ def augmentation(task: Task, settings: Augmentation) -> Any:
 
     from medseg.data.random_changes import RandomAffine, RandomNoise
 
+    across = settings.slices_across
     often = settings.intensity_probability
     angle = np.deg2rad(settings.rotate_degrees)
     mirrors = [
         transforms.RandFlipd((IMAGE, LABELS), prob=settings.mirror_probability, spatial_axis=axis)
-        for axis, name in enumerate("xyz")
+        for axis, name in enumerate(AXES)
         if name in task.mirror_axes
     ]
     return transforms.Compose(
@@ -36,6 +38,7 @@ def augmentation(task: Task, settings: Augmentation) -> Any:
                 probability=settings.geometry_probability,
                 angle=float(angle),
                 scale=settings.scale,
+                across=AXES.index(across) if across in AXES else None,
             ),
             *mirrors,
             RandomNoise(IMAGE, probability=often, deviation=settings.noise),

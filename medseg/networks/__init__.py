@@ -3,8 +3,9 @@
 A module here defines a class of the paper's name and offers it as `Network`, and its sizes as
 `SIZES`, the options of each by name: `tiny` for tests, `small` for a CPU, `base` for a GPU, and
 `published` (perhaps with variants, `published_light`), the publication to the letter. It may offer
-`fitted(patch)`, which returns options that suit a training patch (`tiny` and `published` stay as
-they are), and `SOURCES`, the weights of others that it can begin with (see `medseg.weights`).
+`fitted(patch, spacing_mm)`, which returns options that suit a training patch of such voxels (`tiny`
+and `published` stay as they are), and `SOURCES`, the weights of others that it can begin with (see
+`medseg.weights`).
 
 Every network takes an image batch of any size and returns full-resolution logits. The class names
 the bias of its last layer as `HEAD_BIAS`. If its paper supervises coarser logits too, it offers
@@ -21,6 +22,8 @@ from typing import Any, Final
 from torch import Tensor, nn
 
 from medseg import registry
+from medseg.blocks.pooling import ISOTROPIC
+from medseg.shapes import Spacing
 from medseg.weights import MODEL, Report, load, unwrapped
 
 AS_MADE: Final = ("tiny", "published")
@@ -98,12 +101,19 @@ def source(name: str) -> str:
     return " ".join(paragraph.split())
 
 
-def fitted(name: str, patch: tuple[int, int, int], *, size: str | None = None) -> dict[str, Any]:
+def fitted(
+    name: str,
+    patch: tuple[int, int, int],
+    *,
+    spacing_mm: Spacing = ISOTROPIC,
+    size: str | None = None,
+) -> dict[str, Any]:
     """Return the options of the network `name` that suit training patches of `patch` voxels.
 
     Args:
         name: A module of this package.
         patch: Voxels along each axis.
+        spacing_mm: How long a voxel is along each axis: thick slices are merged late.
         size: The named size they would change, if any. `tiny` and `published`, with its variants,
             stay as they are made: none suits those.
 
@@ -113,7 +123,7 @@ def fitted(name: str, patch: tuple[int, int, int], *, size: str | None = None) -
     suit = getattr(_module(name), "fitted", None)
     if suit is None or (size is not None and size.startswith(AS_MADE)):
         return {}
-    return dict(suit(patch))
+    return dict(suit(patch, spacing_mm))
 
 
 def load_published(network: nn.Module, state: Mapping[str, Any]) -> Report:

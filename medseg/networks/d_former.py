@@ -27,9 +27,11 @@ from medseg.blocks.checks import check_choice, check_counts, check_heads, check_
 from medseg.blocks.drop_path import rising_rates
 from medseg.blocks.group_attention import ShortGrid
 from medseg.blocks.group_stage import GroupOptions, GroupStage, calm_branches
-from medseg.blocks.patch import PatchEmbedding, PatchMerging, fitting_strides
+from medseg.blocks.patch import PatchEmbedding, PatchMerging
 from medseg.blocks.patch_expanding import ExpandingHead, Joining, PatchExpanding
+from medseg.blocks.pooling import ISOTROPIC, fitting_embedding, fitting_strides
 from medseg.blocks.token_groups import fitting
+from medseg.shapes import Spacing
 from medseg.weights import Source, linear_layers
 
 STAGES = 4
@@ -197,15 +199,16 @@ class DFormer(nn.Module):
 Network = DFormer
 
 
-def fitted(patch: tuple[int, int, int]) -> dict[str, Any]:
+def fitted(patch: Grid, spacing_mm: Spacing = ISOTROPIC) -> dict[str, Any]:
     """Return patches, strides and groups that suit a training patch of `patch` voxels.
 
     Small training patches show small things and are embedded more finely. An axis is not merged
-    below two tokens.
+    below two tokens, nor while its tokens are twice as long as the others.
     """
-    embedding = per_axis([4 if size >= 80 else 2 if size >= 24 else 1 for size in patch])
+    most = per_axis([4 if size >= 80 else 2 if size >= 24 else 1 for size in patch])
+    embedding, token_mm = fitting_embedding(patch, spacing_mm, most=most)
     finest = coarser(patch, embedding)
-    strides = fitting_strides(finest, STAGES - 1)
+    strides = fitting_strides(finest, STAGES - 1, token_mm)
     grids = list(itertools.accumulate(strides, coarser, initial=finest))
     return {"patch_embedding": embedding, "strides": tuple(strides), "group": fitting(grids)}
 

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medseg.blocks.axes import Embedded, coarser, per_axis, product
+from medseg.blocks.axes import Embedded, Grid, coarser, per_axis, product
 from medseg.blocks.checks import (
     check_choice,
     check_counts,
@@ -29,12 +29,14 @@ from medseg.blocks.checks import (
 from medseg.blocks.convolution import ConvolutionUp, DecoderOptions, Mode, ShallowSkips, refine
 from medseg.blocks.head import Head
 from medseg.blocks.interactive_fusion import Fusion, FusionOptions, TifAttention
-from medseg.blocks.patch import fitting_strides, halvings
+from medseg.blocks.patch import halvings
+from medseg.blocks.pooling import ISOTROPIC, fitting_embedding, fitting_strides
 from medseg.blocks.swin_encoder import SwinEncoder
 from medseg.blocks.swin_stage import StageOptions
 from medseg.blocks.swin_up import SwinUp
 from medseg.blocks.window_attention import ClippedBias
 from medseg.blocks.windows import fitting_window
+from medseg.shapes import Spacing
 from medseg.weights import Rename, Source, linear_layers
 
 Image = Float[Tensor, "batch channels i j k"]
@@ -241,21 +243,21 @@ class DSTransUNet(nn.Module):
 Network = DSTransUNet
 
 
-def fitted(patch: tuple[int, int, int]) -> dict[str, Any]:
+def fitted(patch: Grid, spacing_mm: Spacing = ISOTROPIC) -> dict[str, Any]:
     """Return embedding, strides and windows that suit a training patch of `patch` voxels.
 
-    A token takes 4 voxels, of small patches 2, and less along an axis shorter than half the longest
-    that would keep fewer than 12 tokens. An axis of fewer than 4 tokens is not merged. Windows fill
-    the finest grid.
+    A token takes 4 voxels, of small patches 2, and less across thick slices and along an axis
+    shorter than half the longest that would keep fewer than 12 tokens. An axis is not merged below
+    two tokens, nor while its tokens are twice as long as the others. Windows fill the finest grid.
     """
     most = 4 if max(patch) >= LARGE else 2
     lengths = [
         next(p for p in (4, 2, 1) if p <= most and (2 * n >= max(patch) or n >= 12 * p or p == 1))
         for n in patch
     ]
-    embedding = per_axis(lengths)
+    embedding, token_mm = fitting_embedding(patch, spacing_mm, most=per_axis(lengths))
     tokens = coarser(patch, embedding)
-    strides = fitting_strides(tokens, STAGES - 1)
+    strides = fitting_strides(tokens, STAGES - 1, token_mm)
     return {
         "patch_embedding": embedding,
         "coarse_ratio": strides[0],

@@ -3,16 +3,22 @@
 Source: Isensee et al. 2024, nnU-Net revisited, https://arxiv.org/abs/2404.09556 (ResEnc presets);
 built from the authors' own `dynamic_network_architectures`, which nnU-Net brings.
 Differs from the reference code: an image may have any size (it is padded inside and the result
-cropped), and no head is built for scales that nothing supervises.
+cropped), no head is built for scales that nothing supervises, and where voxels are about as long
+along each axis the number of scales is that of the size, not of the patch.
 """
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+from medseg.blocks.axes import Grid, per_axis, product
+from medseg.blocks.pooling import ISOTROPIC, THICK, nnunet_kernels, nnunet_strides
+from medseg.shapes import Spacing
 
 
 class MeanPooling(nn.AvgPool3d):
@@ -29,11 +35,14 @@ class ResEncUNet(nn.Module):
     Args:
         in_channels: Channels of the image.
         out_channels: Channels of the logits.
-        features: Of each scale, finest first; every scale after the first halves the grid.
+        features: Of each scale, finest first.
         blocks: Residual blocks of each scale.
+        strides: What each scale after the first divides the grid by, along each side or along each
+            axis; without, all are 2. Fewer leave out the coarsest scales, more have no effect.
+        kernels: Lengths of the kernels of each scale, likewise; the coarsest that is left has 3.
 
     Raises:
-        ValueError: `features` and `blocks` differ in length.
+        ValueError: `features` and `blocks` differ in length, or there are too few kernels.
         ModuleNotFoundError: nnunetv2 is not installed.
     """
 
@@ -44,22 +53,29 @@ class ResEncUNet(nn.Module):
         out_channels: int,
         features: Sequence[int] = (32, 64, 128, 256, 320, 320),
         blocks: Sequence[int] = (1, 3, 4, 6, 6, 6),
+        strides: Sequence[int | Sequence[int]] | None = None,
+        kernels: Sequence[int | Sequence[int]] | None = None,
     ) -> None:
         super().__init__()
         from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
 
         if len(features) != len(blocks):
             raise ValueError(f"features {features} and blocks {blocks} need one entry per scale")
-        scales = len(features)
-        self.multiple = 2 ** (scales - 1)
+        steps = [per_axis(stride, "strides") for stride in strides or [2] * len(features)]
+        scales = min(len(features), len(steps) + 1)
+        steps = steps[: scales - 1]
+        widths = [per_axis(kernel, "kernels") for kernel in kernels or [3] * scales]
+        if len(widths) < scales:
+            raise ValueError(f"kernels {kernels} need an entry for each of {scales} scales")
+        self.multiple = product((1, 1, 1), *steps)
         self.unet = ResidualEncoderUNet(
             input_channels=in_channels,
             n_stages=scales,
-            features_per_stage=list(features),
+            features_per_stage=list(features)[:scales],
             conv_op=nn.Conv3d,
-            kernel_sizes=3,
-            strides=[1] + [2] * (scales - 1),
-            n_blocks_per_stage=list(blocks),
+            kernel_sizes=[*widths[: scales - 1], (3, 3, 3)],
+            strides=[(1, 1, 1), *steps],
+            n_blocks_per_stage=list(blocks)[:scales],
             num_classes=out_channels,
             n_conv_per_stage_decoder=1,
             conv_bias=True,
@@ -90,14 +106,27 @@ class ResEncUNet(nn.Module):
 
         Instance normalisation has nothing to measure on a single one.
         """
-        lengths = [math.ceil(n / self.multiple) * self.multiple for n in image.shape[2:]]
-        if math.prod(lengths) == self.multiple**3:
+        sizes = zip(image.shape[2:], self.multiple, strict=True)
+        lengths = [math.ceil(n / multiple) * multiple for n, multiple in sizes]
+        if tuple(lengths) == self.multiple:
             lengths[-1] *= 2
         i, j, k = (full - n for full, n in zip(lengths, image.shape[2:], strict=True))
         return functional.pad(image, (0, k, 0, j, 0, i)) if i or j or k else image
 
 
 Network = ResEncUNet
+
+
+def fitted(patch: Grid, spacing_mm: Spacing = ISOTROPIC) -> dict[str, Any]:
+    """Return strides and kernels that suit thick slices, by nnU-Net's rule; else nothing."""
+    if max(spacing_mm) / min(spacing_mm) < THICK:
+        return {}
+    strides = nnunet_strides(patch, spacing_mm)
+    if not strides:
+        return {}
+    kernels = nnunet_kernels(strides, spacing_mm)
+    return {"strides": tuple(strides), "kernels": tuple(kernels)}
+
 
 SIZES = {
     "tiny": {"features": (12, 24, 48), "blocks": (1, 1, 1)},

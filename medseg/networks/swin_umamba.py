@@ -16,7 +16,7 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from medseg.blocks.axes import Embedded, Features, Stride, per_axis, product
+from medseg.blocks.axes import Embedded, Features, Grid, Stride, per_axis, product
 from medseg.blocks.checks import (
     check_choice,
     check_counts,
@@ -29,8 +29,10 @@ from medseg.blocks.drop_path import rising_rates
 from medseg.blocks.initialization import draw_linear_maps
 from medseg.blocks.mamba_decoder import MambaDecoder
 from medseg.blocks.normalization import normalize_groups
-from medseg.blocks.patch import PatchEmbedding, PatchMerging, fitting_strides
+from medseg.blocks.patch import PatchEmbedding, PatchMerging
+from medseg.blocks.pooling import ISOTROPIC, fitting_strides
 from medseg.blocks.state_space import StateSpaceOptions, StateSpaceStage
+from medseg.shapes import Spacing
 from medseg.weights import Source
 
 STAGES = 4
@@ -265,13 +267,13 @@ def check_decoder(
 Network = SwinUMamba
 
 
-def fitted(patch: tuple[int, int, int]) -> dict[str, Any]:
+def fitted(patch: Grid, spacing_mm: Spacing = ISOTROPIC) -> dict[str, Any]:
     """Return strides that suit a patch of `patch` voxels.
 
-    Of the grid at hand, an axis is divided unless it is short or less than half as long as the
-    longest, so that thick slices are kept until the grid is about as long along each axis.
+    Of the grid at hand, an axis is divided unless it is short, or its tokens are twice as long as
+    those along another.
     """
-    stem, embedding, *merges = fitting_strides(patch, STAGES + 1, thin_late=True)
+    stem, embedding, *merges = fitting_strides(patch, STAGES + 1, spacing_mm)
     return {"stem_stride": stem, "patch_embedding": embedding, "strides": tuple(merges)}
 
 

@@ -9,20 +9,23 @@ are neither concatenated nor brought out of the channels-last layout.
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medseg.blocks.axes import Embedded, Stride, coarser, per_axis
+from medseg.blocks.axes import Embedded, Grid, Stride, coarser, per_axis
 from medseg.blocks.checks import check_counts, check_heads, check_stages
 from medseg.blocks.drop_path import rising_rates
 from medseg.blocks.head import Head
 from medseg.blocks.patch import Merging, PatchEmbedding, PatchMerging
+from medseg.blocks.pooling import ISOTROPIC, fitting_strides
 from medseg.blocks.residual import ResidualUnit, UpBlock
 from medseg.blocks.swin_stage import StageOptions, SwinStage
 from medseg.blocks.window_attention import ClippedBias
 from medseg.blocks.windows import fitting_window
+from medseg.shapes import Spacing
 from medseg.weights import Source, linear_layers
 
 STAGES = 4
@@ -194,9 +197,17 @@ class SwinUNETR(nn.Module):
 Network = SwinUNETR
 
 
-def fitted(patch: tuple[int, int, int]) -> dict[str, tuple[int, int, int]]:
-    """Return windows that fill the finest grid of a patch of `patch` voxels."""
-    return {"window": fitting_window(coarser(patch, (2, 2, 2)))}
+def fitted(patch: Grid, spacing_mm: Spacing = ISOTROPIC) -> dict[str, Any]:
+    """Return windows that fill the finest grid of a patch, and strides that suit thick slices.
+
+    Where no voxel is twice as long along an axis as along another, every step halves every axis, as
+    published.
+    """
+    embedding, *strides = fitting_strides(patch, STAGES + 1, spacing_mm, shortest=1)
+    window = {"window": fitting_window(coarser(patch, embedding))}
+    if embedding == (2, 2, 2):
+        return window
+    return {"patch_embedding": embedding, "strides": tuple(strides), **window}
 
 
 SIZES = {

@@ -26,7 +26,7 @@ from medseg.errors import OutputError
 from medseg.survey.measure import Intensities, Measured, Problem, Thumbnail, measure
 from medseg.task import Task
 
-FORM: Final = 2
+FORM: Final = 3
 """Changed whenever other things are measured."""
 
 _SCAN: Final = TypeAdapter(ScanDescription | None)
@@ -83,6 +83,7 @@ def _read(place: Path) -> Measured | None:
 
 def _measured(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> Measured:
     shape, spacing = document["shape"], document["spacing_mm"]
+    inside = document["inside"]
     aspect = document["thumbnail"]
     return Measured(
         case=document["case"],
@@ -91,6 +92,7 @@ def _measured(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> Measur
             for problem in document["problems"]
         ),
         shape=None if shape is None else (shape[0], shape[1], shape[2]),
+        inside=None if inside is None else (inside[0], inside[1], inside[2]),
         spacing_mm=None if spacing is None else (spacing[0], spacing[1], spacing[2]),
         orientation=document["orientation"],
         digest=document["digest"],

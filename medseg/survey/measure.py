@@ -80,6 +80,8 @@ class Measured:
         case: Its name.
         problems: Why it cannot be used; none if it can.
         shape: Voxels along the RAS axes.
+        inside: The same of the part that is not background for certain; None if the task does not
+            say what is.
         spacing_mm: Voxel size along the RAS axes.
         orientation: Where the file's axes point, such as `LPS`.
         digest: Of the image's voxels: equal images have equal ones.
@@ -95,6 +97,7 @@ class Measured:
     case: str
     problems: tuple[Problem, ...] = ()
     shape: Shape | None = None
+    inside: Shape | None = None
     spacing_mm: Spacing | None = None
     orientation: str = ""
     digest: str = ""
@@ -166,6 +169,7 @@ def _measured(
         case=case.name,
         problems=problems,
         shape=upright.grid.shape,
+        inside=extent_inside(upright, task),
         spacing_mm=upright.spacing_mm,
         orientation=_orientation(volume.grid),
         digest=hashlib.sha256(np.ascontiguousarray(volume.voxels).tobytes()).hexdigest()[:16],
@@ -179,6 +183,23 @@ def _measured(
         samples={name: _thinned(channels[name][inside]) for name in ct},
         thumbnail=thumbnail(volume, label_map),
     )
+
+
+def extent_inside(volume: Volume, task: Task) -> Shape | None:
+    """Return the voxels along each axis of the part that is not background for certain.
+
+    None if the task does not say what is, or if nothing is left.
+    """
+    if task.outside is None:
+        return None
+    from medseg.inference.foreground import inside_of
+
+    inside = inside_of(volume.voxels, task)
+    if inside is None or not inside.any():
+        return None
+    along = (np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3))
+    i, j, k = (int(places[-1] - places[0]) + 1 for places in along)
+    return (i, j, k)
 
 
 def _orientation(grid: Grid) -> str:

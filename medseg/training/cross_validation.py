@@ -23,6 +23,7 @@ from medseg.inference.predict import Predictor
 from medseg.inference.report import NAME, Report, described
 from medseg.inference.scans import Scan
 from medseg.training import fit
+from medseg.training.planning import device_of
 from medseg.training.run_folder import (
     AUTO,
     Request,
@@ -101,7 +102,7 @@ def score(trained: Trained, folder: Path, listener: listening.Listener) -> Score
         CasesFailedError: A held-out case cannot be predicted.
         DataError: A reference is missing or was changed.
     """
-    device = fit.device_of(trained.request)
+    device = device_of(trained.request)
     for run, bundle in zip(trained.runs, trained.bundles, strict=True):
         _predict(run, predict.load(bundle, device), listener)
     data = Path(trained.request.data)

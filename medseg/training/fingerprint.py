@@ -19,7 +19,7 @@ class Fingerprint:
     """Sizes and spacings along the RAS axes, and statistics of CT channels.
 
     Attributes:
-        shapes: Voxels of each case.
+        shapes: Voxels of each case, without what is background for certain.
         spacings_mm: Voxel size of each case.
         windows: For each CT channel, the statistics of labelled voxels.
         experience: What the bundle keeps of the cases.
@@ -40,7 +40,7 @@ def of(cases: Sequence[Measured], task: Task) -> Fingerprint:
     require_labelled(cases, task)
     scans = [case.scan for case in cases if case.scan is not None]
     return Fingerprint(
-        shapes=[case.shape for case in cases if case.shape is not None],
+        shapes=[case.inside or case.shape for case in cases if case.shape is not None],
         spacings_mm=[case.spacing_mm for case in cases if case.spacing_mm is not None],
         windows={
             name: window(np.concatenate([case.samples[name] for case in cases]))

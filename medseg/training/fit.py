@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Literal, Protocol, cast, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -17,26 +17,24 @@ from medseg import files, memory, weights
 from medseg import recipe as recipes
 from medseg import task as tasks
 from medseg.bundle import Bundle
-from medseg.data import folds, layouts, store
+from medseg.data import store
 from medseg.data.cases import Case
 from medseg.data.folds import Split
-from medseg.data.matching import Matched
 from medseg.data.store import StoredCase
 from medseg.errors import UsageError
 from medseg.experience import Experience
-from medseg.inference import device as devices
 from medseg.recipe import Plan
 from medseg.survey import survey as surveys
 from medseg.survey.survey import Survey
 from medseg.task import Task
-from medseg.training import curves, fingerprint, initial, loop, processes
+from medseg.training import curves, initial, loop, planning, processes, trial
 from medseg.training.callbacks import Overseer, Report
 from medseg.training.fingerprint import Fingerprint
 from medseg.training.module import SegmentationModule
-from medseg.training.plan import build_network, for_processes, resolve, sized
+from medseg.training.plan import build_network
+from medseg.training.planning import Ground, device_of
 from medseg.training.prior import begin_at_frequency
 from medseg.training.run_folder import (
-    AUTO,
     Request,
     RunFolder,
     read_metrics,
@@ -191,25 +189,14 @@ def _ended(folder: RunFolder) -> Outcome:
 
 def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: bool) -> Outcome:
     clock = Progress(1, None)
-    for place in request.init:
-        initial.read(Path(place))  # a wrong file is found before the data are looked for
-    asked = None if request.task == AUTO else tasks.read(request.task)
-    matched = layouts.find(Path(request.data), asked, request.numbering)
-    task = matched.task
-    recipe = recipes.for_network(request.network, _settings(request), name=request.recipe)
-    device = device_of(request)
-    with torch.device("meta"):  # a wrong option is found before the data are read
-        build_network(sized(recipe.network, device), task)
-    cases = layouts.require_labelled(matched.data_set)
-    published = matched.data_set.splits
-    parts = folds.choose(cases, published, name=request.split, fold=request.fold)
+    ground = planning.ground(request)
+    task, parts = ground.task, ground.parts
     start(folder, request, task, anew=anew)
     write_split(folder, parts)
-    data = _checked(matched, parts, listener)
-    pretrained = any(initial.is_public(Path(place)) for place in request.init)
-    plan = resolve(recipe, task, data, device, cases=len(parts.training), pretrained=pretrained)
-    plan = for_processes(plan, processes.count(), automatic=recipe.training.batch == "auto")
-    files.write_text(folder.plan, recipes.plan_text(plan))
+    data = measured(ground, listener)
+    planned = planning.planned(request, ground, data, processes=processes.count())
+    plan = planned.plan
+    files.write_text(folder.plan, recipes.plan_text(plan, planned.reasons))
     if data.experience is not None:
         files.write_text(folder.experience, experiences.text(data.experience))
     network, given = _fresh(plan, task, request, listener)  # may refuse: before cases are prepared
@@ -220,27 +207,19 @@ def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: boo
     return _train(module, prepared, folder, request, listener, first=0)
 
 
-def _settings(request: Request) -> tuple[str, ...]:
-    epochs = () if request.epochs is None else (f"training.epochs={request.epochs}",)
-    return (*request.settings, *epochs)
-
-
-def device_of(request: Request) -> torch.device:
-    """Return the device that a run was asked to use.
+def measured(ground: Ground, listener: Listener) -> Fingerprint:
+    """Look at every case; measure only those that are trained on.
 
     Raises:
-        UsageError: It is a GPU, and there is none.
+        DataError: The data are faulty.
     """
-    return devices.choose(cast("devices.DeviceChoice", request.device))
-
-
-def _checked(matched: Matched, parts: Split, listener: Listener) -> Fingerprint:
-    """Look at every case; measure only those that are trained on."""
-    total = len(parts.cases)
-    survey = surveys.look(matched, parts, on_case=lambda _: listener.on_case("checking", total))
+    total = len(ground.parts.cases)
+    survey = surveys.look(
+        ground.matched, ground.parts, on_case=lambda _: listener.on_case("checking", total)
+    )
     surveys.require_usable(survey)
     listener.on_survey(survey)
-    return fingerprint.of(survey.of(parts.training), matched.task)
+    return ground.measured(survey)
 
 
 def _prepare(folder: RunFolder, task: Task, plan: Plan, parts: Split, listener: Listener) -> _Data:
@@ -288,30 +267,62 @@ def _train(
     *,
     first: int,
 ) -> Outcome:
-    """Train; when the device's memory runs out, go on from the last checkpoint with less."""
+    """Train; when the device's memory runs out, go on from the last checkpoint with less.
+
+    Several processes cannot leave a step they are in together. They try one before they begin, and
+    if memory runs out later, what they noted lets a resume go on with less.
+    """
+    if processes.rank() == 0:
+        processes.wait()  # for those that follow, until all that they read is there
+    while not trial.fits(module, device_of(request)):
+        module, data = _with_less(module, data, folder, request, listener, first=first)
     while True:
         try:
             return _trained(module, data, folder, request, listener, first=first)
         except Exception as error:
             if not memory.ran_out(error):
                 raise
-        found = smaller(data.plan)
-        if found is None or processes.count() > 1:
-            raise UsageError(
-                "the memory of the device does not suffice",
-                where=folder.path,
-                remedy="Choose a smaller network with --set network.options.size=small, or a"
-                " smaller --set patch=[64,64,64] and --set training.batch=1",
-            )
-        plan, said = found
-        listener.on_smaller(said)
-        files.write_text(folder.plan, recipes.plan_text(plan))
-        data = replace(data, plan=plan)
-        network = build_network(plan.network, data.task)
-        network.load_state_dict(module.network.state_dict())
         first = _stood(folder).first
-        elapsed = 0.0 if first else module.progress.elapsed_seconds
-        module = _module(network, data, request, elapsed=elapsed)
+        module, data = _with_less(module, data, folder, request, listener, first=first)
+        if processes.count() > 1:
+            raise UsageError(
+                f"the memory of process {processes.rank()} ran out",
+                where=folder.path,
+                remedy="Start all again with --resume, which goes on with less",
+            )
+
+
+def _with_less(
+    module: SegmentationModule,
+    data: _Data,
+    folder: RunFolder,
+    request: Request,
+    listener: Listener,
+    *,
+    first: int,
+) -> tuple[SegmentationModule, _Data]:
+    """Make the plan smaller and note it; the network keeps its weights.
+
+    Raises:
+        UsageError: Nothing is left to be made smaller.
+    """
+    found = smaller(data.plan, processes=processes.count())
+    if found is None:
+        raise UsageError(
+            "the memory of the device does not suffice",
+            where=folder.path,
+            remedy="Choose a smaller network with --set network.options.size=small, or a"
+            " smaller --set patch=[64,64,64] and --set training.batch=1",
+        )
+    plan, said = found
+    listener.on_smaller(said)
+    why = {"network": f"The memory did not suffice: made smaller, at last to {said}."}
+    files.write_text(folder.plan, recipes.plan_text(plan, why))
+    network = build_network(plan.network, data.task)
+    network.load_state_dict(module.network.state_dict())
+    data = replace(data, plan=plan)
+    elapsed = 0.0 if first else module.progress.elapsed_seconds
+    return _module(network, data, request, elapsed=elapsed), data
 
 
 def _trained(
@@ -337,8 +348,6 @@ def _trained(
     )
     checkpoint = folder.checkpoint if first else None
     machines = loop.Machines(device_of(request), request.devices, request.nodes)
-    if processes.rank() == 0:
-        processes.wait()  # for those that follow, until all that they read is there
     loop.run(module, data.training, overseer, machines, checkpoint=checkpoint, first=first)
     if processes.rank():
         return _ended(folder)

@@ -1,47 +1,61 @@
-"""A recipe and the data become a plan: spacing, patch and batch that fit the memory.
+"""A recipe and the data become a plan: spacing, patch, batch and all that follows from them.
 
-Rules, in order:
+Rules, in order; most are nnU-Net's, and tested beside its planner:
 
 1. Spacing: the recipe's, else the task's, else the median of the data along each axis; where the
    coarsest axis has more than three times the spacing of both others and less than a third of
-   their voxels, its tenth percentile, though not less than the others (nnU-Net's rule, so that thin
-   slices are not thrown away).
+   their voxels, its tenth percentile, though not less than the others, so that thin slices are not
+   thrown away.
 2. Size of the network: the recipe's options, else `base` on a GPU and `small` on a CPU.
-3. Patch: the median size of the data at that spacing, rounded up to a multiple of eight, at most
-   128 (GPU) or 96 (CPU) voxels along an axis.
-4. Options that suit the patch, where the network knows any, such as windows that fill its grid;
-   not in the sizes that stay as they are made, nor with public weights, which fit no other options.
-5. Batch: 2. While a step needs more than half of the memory, the longest axis of the patch
-   is shortened by eight, down to 32; then the batch becomes 1. The need is counted: what the
-   network, with the options that suit the patch, keeps for the backward pass on the whole of it.
-6. Precision: bfloat16 on GPUs that multiply it in hardware, else float32. CPUs that do are not
+3. Patch and batch: see `patch_size`. The memory is counted for the network with the options of the
+   next step.
+4. Options that suit the patch, where the network knows any: strides that leave thick slices for
+   later, windows that fill its grid. Not in the sizes that stay as they are made, nor where a
+   training begins with weights, which fit no other options.
+5. Steps of an epoch: a patch of every case by batches of two, or by those that were asked for,
+   within 25 to 250.
+6. Augmentation: a patch that is more than three times as long as it has slices, and whose slices
+   are the coarsest axis, is turned and scaled within its slices alone.
+7. Precision: bfloat16 on GPUs that multiply it in hardware, else float32. CPUs that do are not
    counted: their bfloat16 convolutions saved a third of a step, but gave wrong gradients on small
    grids in torch 2.14.
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
-import psutil
 import torch
-from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
+from torch import nn
 
 from medseg import networks
+from medseg.data.transforms import AXES
 from medseg.errors import UsageError
-from medseg.recipe import NetworkChoice, Plan, Recipe
+from medseg.recipe import DECIDED, NetworkChoice, Plan, Recipe, Training
 from medseg.shapes import Shape, Spacing
 from medseg.task import Task
+from medseg.training import memory_need, patch_size
 from medseg.training.fingerprint import Fingerprint
+from medseg.training.memory_need import Need
+from medseg.training.patch_size import SMALLEST_BATCH, Sized
 
 ANISOTROPY: Final = 3.0
-MULTIPLE: Final = 8
-SMALLEST_AXIS: Final = 32
-LARGEST_AXIS: Final = {"cuda": 128, "cpu": 96}
-MEMORY_SHARE: Final = 0.5
 STEPS_PER_EPOCH: Final = (25, 250)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, and why it is so.
+
+    Attributes:
+        plan: The plan.
+        reasons: For fields of the plan, one sentence each.
+    """
+
+    plan: Plan
+    reasons: dict[str, str]
 
 
 def resolve(
@@ -52,7 +66,7 @@ def resolve(
     *,
     cases: int,
     pretrained: bool = False,
-) -> Plan:
+) -> Planned:
     """Decide everything the recipe leaves open.
 
     Args:
@@ -61,31 +75,51 @@ def resolve(
         data: Sizes and spacings of the training cases.
         device: Where training runs.
         cases: Number of training cases.
-        pretrained: Whether public weights will be loaded, so that the network's options must stay
-            those of its size.
+        pretrained: Whether weights will be loaded, so that the network's options must stay those
+            of its size, or of the model that they come from.
 
     Raises:
         UsageError: The network does not exist or does not take an option.
     """
-    spacing_mm = _spacing(recipe, task, data)
+    spacing_mm, why_spacing = _spacing(recipe, task, data)
     choice = sized(recipe.network, device)
 
     def suited(patch: Shape) -> NetworkChoice:
-        return choice if pretrained else fitted(choice, patch)
+        return choice if pretrained else fitted(choice, patch, spacing_mm)
 
-    patch, batch = _patch_and_batch(recipe, suited, task, data, spacing_mm, device)
-    low, high = STEPS_PER_EPOCH
-    steps = recipe.training.steps_per_epoch
-    return Plan(
-        network=suited(patch),
-        patch=patch,
+    def need(patch: Shape) -> Need:
+        return need_of(suited(patch), task, patch, deep=recipe.training.deep_supervision)
+
+    median = median_shape(data, spacing_mm)
+    budget = memory_need.budget_bytes(device)
+    found = _sized(recipe, median, spacing_mm, need, cases=cases, device=device, budget=budget)
+    training, why_slices = _augmented(_decided(recipe.training), found.patch, spacing_mm)
+    plan = Plan(
+        network=suited(found.patch),
+        patch=found.patch,
         spacing_mm=spacing_mm,
         windows=data.windows,
-        batch=batch,
-        steps_per_epoch=min(high, max(low, math.ceil(cases / batch))) if steps == "auto" else steps,
+        channels=tuple(task.channels),
+        batch=found.batch,
+        steps_per_epoch=_steps(recipe, cases),
         precision=_precision(recipe, device),
-        training=recipe.training,
+        training=training,
         inference=recipe.inference,
+    )
+    return Planned(
+        plan,
+        {
+            "network": _why_network(choice, plan, pretrained=pretrained),
+            "patch": _why_patch(recipe, median, found, budget),
+            "spacing_mm": why_spacing,
+            "windows": "Clipping and scaling of each CT channel, in HU, by the labelled voxels."
+            " MR channels are scaled each by itself.",
+            "batch": _why_batch(recipe, device),
+            "steps_per_epoch": f"Of {cases} training cases; an epoch ends with a validation.",
+            "precision": "bfloat16 on GPUs that have it.",
+            "training": f"{why_slices} Mirrored along: {', '.join(task.mirror_axes) or 'nothing'}"
+            " (the task says which axes may be).",
+        },
     )
 
 
@@ -122,9 +156,10 @@ def sized(choice: NetworkChoice, device: torch.device) -> NetworkChoice:
     return NetworkChoice(name=choice.name, options={"size": size, **choice.options})
 
 
-def fitted(choice: NetworkChoice, patch: Shape) -> NetworkChoice:
+def fitted(choice: NetworkChoice, patch: Shape, spacing_mm: Spacing) -> NetworkChoice:
     """Return `choice` with the options that suit `patch`; those it has come before them."""
-    suiting = networks.fitted(choice.name, patch, size=choice.options.get("size"))
+    size = choice.options.get("size")
+    suiting = networks.fitted(choice.name, patch, spacing_mm=spacing_mm, size=size)
     return NetworkChoice(name=choice.name, options={**suiting, **choice.options})
 
 
@@ -153,43 +188,114 @@ def build_network(choice: NetworkChoice, task: Task) -> nn.Module:
         ) from error
 
 
-def kept_bytes(network: nn.Module, image: Tensor, *, deep: bool) -> int:
-    """Count what `network` keeps of `image` for the backward pass, beside its weights.
+def need_of(choice: NetworkChoice, task: Task, patch: Shape, *, deep: bool) -> Need:
+    """Count what a training step needs, on tensors without values.
 
-    On tensors without values (`meta`) that takes a second and no memory, and differs from what a
-    CPU keeps by less than half: attention there need not keep its weights.
-
-    Args:
-        network: On the device of the image.
-        image: A batch of images.
-        deep: Whether coarser logits are supervised too, where the network has them.
+    Raises:
+        UsageError: The network cannot be built, or does not take such a patch.
     """
-    kept: dict[StorageWeakRef, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        kept[_storage(tensor)] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    run = getattr(network, "deep_supervision", network) if deep else network
-    weights = {_storage(weight) for weight in network.parameters()}
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        logits = run(image)
-    del logits
-    return sum(size for storage, size in kept.items() if storage not in weights)
-
-
-def _storage(tensor: Tensor) -> StorageWeakRef:
-    """Return what is the same for tensors that share memory, also for those without values."""
-    return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+    with torch.device("meta"):
+        network = build_network(choice, task)
+        image = torch.zeros(1, len(task.channels), *patch)
+    try:
+        return memory_need.need(network, image, deep=deep)
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(
+            f"network {choice.name} does not take a patch of {'x'.join(map(str, patch))} voxels:"
+            f" {reason:.200}",
+            remedy="Choose a larger patch, or other options of the network",
+        ) from error
 
 
-def _spacing(recipe: Recipe, task: Task, data: Fingerprint) -> Spacing:
+def median_shape(data: Fingerprint, spacing_mm: Spacing) -> Shape:
+    """Return the median voxels of the cases along each axis, at a spacing."""
+    extents_mm = np.array(data.shapes) * np.array(data.spacings_mm)
+    median = np.median(extents_mm / np.array(spacing_mm), axis=0)
+    i, j, k = (max(1, math.ceil(round(float(length), 3))) for length in median)
+    return (i, j, k)
+
+
+def thick_axis(patch: Shape, spacing_mm: Spacing) -> Literal["x", "y", "z", "none"]:
+    """Name the axis across thick slices, for augmentation.
+
+    Source: nnU-Net's trainer turns patches within slices where one is more than three times as long
+    as it has slices.
+    """
+    coarsest = int(np.argmax(spacing_mm))
+    alone = sum(length >= spacing_mm[coarsest] for length in spacing_mm) == 1
+    return AXES[coarsest] if alone and max(patch) > ANISOTROPY * patch[coarsest] else "none"
+
+
+def _sized(
+    recipe: Recipe,
+    median: Shape,
+    spacing_mm: Spacing,
+    need: Callable[[Shape], Need],
+    *,
+    cases: int,
+    device: torch.device,
+    budget: float,
+) -> Sized:
+    automatic = recipe.training.batch == "auto"
+    batch = SMALLEST_BATCH if recipe.training.batch == "auto" else recipe.training.batch
+    if recipe.patch != "auto":
+        patch = recipe.patch
+        found = Sized(patch, batch, need(patch))
+    else:
+        found = patch_size.fitting(
+            median,
+            spacing_mm,
+            need,
+            budget=budget,
+            worthwhile=patch_size.WORTHWHILE[device.type],
+            batch=batch,
+        )
+    if not automatic:
+        return replace(found, batch=batch)
+    if device.type != "cuda":  # its time grows with the batch
+        return found
+    larger = patch_size.largest_batch(found, median, cases=cases, budget=budget)
+    return replace(found, batch=larger)
+
+
+def _steps(recipe: Recipe, cases: int) -> int:
+    if recipe.training.steps_per_epoch != "auto":
+        return recipe.training.steps_per_epoch
+    batch = SMALLEST_BATCH if recipe.training.batch == "auto" else recipe.training.batch
+    low, high = STEPS_PER_EPOCH
+    return min(high, max(low, math.ceil(cases / batch)))
+
+
+def _augmented(training: Training, patch: Shape, spacing_mm: Spacing) -> tuple[Training, str]:
+    """Decide within which slices patches are turned, and say why."""
+    augmentation = training.augmentation
+    if augmentation.slices_across != "auto":
+        return training, "slices_across is as it was asked for."
+    across = thick_axis(patch, spacing_mm)
+    decided = augmentation.model_copy(update={"slices_across": across})
+    why = (
+        "Patches are turned about every axis, since they have no thick slices."
+        if across == "none"
+        else f"Patches are turned within their slices alone, which are thick along {across}."
+    )
+    return training.model_copy(update={"augmentation": decided}), why
+
+
+def _decided(training: Training) -> Training:
+    """Leave to the plan's own fields what they say, so that nothing is said twice."""
+    return training.model_copy(update=dict.fromkeys(DECIDED, "auto"))
+
+
+def _spacing(recipe: Recipe, task: Task, data: Fingerprint) -> tuple[Spacing, str]:
+    """Choose the voxel size, and say why."""
     if recipe.spacing_mm != "auto":
-        return recipe.spacing_mm
+        return recipe.spacing_mm, "As it was asked for."
     if task.spacing_mm is not None:
-        return task.spacing_mm
+        return task.spacing_mm, "That of the task."
     spacings = np.array(data.spacings_mm)
     chosen = np.median(spacings, axis=0)
+    why = "The median of the training cases along each axis (RAS+: x, y, z)."
     sizes = np.median(np.array(data.shapes), axis=0)
     coarsest = int(chosen.argmax())
     others = np.arange(3) != coarsest
@@ -197,59 +303,37 @@ def _spacing(recipe: Recipe, task: Task, data: Fingerprint) -> Spacing:
     if is_thick and ANISOTROPY * sizes[coarsest] < sizes[others].min():
         thin = float(np.percentile(spacings[:, coarsest], 10))
         chosen[coarsest] = max(thin, float(chosen[others].max()))
+        why += f" Slices are thick and few along {AXES[coarsest]}: there the tenth percentile."
     i, j, k = (round(float(length), 4) for length in chosen)
-    return (i, j, k)
+    return (i, j, k), why
 
 
-def _patch_and_batch(
-    recipe: Recipe,
-    suited: Callable[[Shape], NetworkChoice],
-    task: Task,
-    data: Fingerprint,
-    spacing_mm: Spacing,
-    device: torch.device,
-) -> tuple[Shape, int]:
-    wanted = 2 if recipe.training.batch == "auto" else recipe.training.batch
+def _why_network(choice: NetworkChoice, plan: Plan, *, pretrained: bool) -> str:
+    suiting = [name for name in plan.network.options if name not in choice.options]
+    if pretrained:
+        return "Its options are those that the weights to begin with were made for."
+    if not suiting:
+        return "Its options are as they were asked for."
+    return f"Fitted to patch and spacing: {', '.join(suiting)}."
+
+
+def _why_patch(recipe: Recipe, median: Shape, found: Sized, budget: float) -> str:
+    shape = "x".join(map(str, median))
+    need = f"a step needs about {found.need.of(found.batch) / 1e9:.1f} GB"
     if recipe.patch != "auto":
-        return recipe.patch, wanted
-    budget = MEMORY_SHARE * _memory_bytes(device) / wanted
-
-    def excess(patch: Shape) -> float:
-        """Return how many times the budget an image of a patch needs."""
-        with torch.device("meta"):
-            network = build_network(suited(patch), task)
-            image = torch.zeros(1, len(task.channels), *patch)
-        return kept_bytes(network, image, deep=recipe.training.deep_supervision) / budget
-
-    patch = _median_patch(data, spacing_mm, LARGEST_AXIS[device.type])
-    while (times := excess(patch)) > 1 and max(patch) > SMALLEST_AXIS:
-        patch = _shortened(patch, math.prod(patch) / times)
-    return patch, 1 if times > 1 and recipe.training.batch == "auto" else wanted
-
-
-def _shortened(patch: Shape, voxels: float) -> Shape:
-    """Shorten the longest axis, again and again, until the patch has so few voxels."""
-    while math.prod(patch) > voxels and max(patch) > SMALLEST_AXIS:
-        longest = patch.index(max(patch))
-        i, j, k = (size - MULTIPLE * (n == longest) for n, size in enumerate(patch))
-        patch = (i, j, k)
-    return patch
-
-
-def _median_patch(data: Fingerprint, spacing_mm: Spacing, largest: int) -> Shape:
-    extents_mm = np.array(data.shapes) * np.array(data.spacings_mm)
-    median = np.median(extents_mm / np.array(spacing_mm), axis=0)
-    i, j, k = (
-        min(largest, MULTIPLE * math.ceil(round(float(length), 3) / MULTIPLE)) for length in median
+        return f"As it was asked for; the median case has {shape} voxels; {need}."
+    return (
+        f"From the median case, {shape} voxels at that spacing, shortened until a step is quick and"
+        f" fits the memory: {need} of {budget / 1e9:.1f} GB."
     )
-    return (i, j, k)
 
 
-def _memory_bytes(device: torch.device) -> float:
-    """Return the size of the memory, used or not: the plan must not depend on the hour."""
+def _why_batch(recipe: Recipe, device: torch.device) -> str:
+    if recipe.training.batch != "auto":
+        return "As it was asked for."
     if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[1])
-    return float(psutil.virtual_memory().total)
+        return "As many as fit, at most a twentieth of the training voxels, at least 2."
+    return "2, since on a CPU a larger one takes its time; 1 where 2 do not fit."
 
 
 def _precision(recipe: Recipe, device: torch.device) -> Literal["float32", "bfloat16"]:

@@ -71,6 +71,8 @@ class Request:
         numbering: Name of the numbering of the label values, or None for the usual one.
         devices: Processes on each machine that train together, one for each GPU.
         nodes: Machines.
+        plan: Path of the plan to train by, or None to make one from a recipe.
+        plan_text: What stood in it.
     """
 
     task: str
@@ -87,6 +89,8 @@ class Request:
     numbering: str | None = None
     devices: int = 1
     nodes: int = 1
+    plan: str | None = None
+    plan_text: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,24 @@
 
 from medseg import networks
 from medseg.recipe import Plan
-from medseg.training.plan import MULTIPLE, SMALLEST_AXIS
+from medseg.training.patch_size import MULTIPLE, SMALLEST_AXIS
 
 CHECKPOINTING = "checkpointing"
 """The option of networks that compute inner values again instead of keeping them."""
 
 
-def smaller(plan: Plan) -> tuple[Plan, str] | None:
+def smaller(plan: Plan, *, processes: int = 1) -> tuple[Plan, str] | None:
     """Return the next smaller plan and what was changed; None if nothing is left to change.
 
     The weights of the network stay as they are: none of the changes touches them.
+
+    Args:
+        plan: What needs too much.
+        processes: How many share a batch equally.
     """
-    if plan.batch > 1:
-        batch = plan.batch // 2
+    share = plan.batch // processes
+    if share > 1:
+        batch = share // 2 * processes
         return plan.model_copy(update={"batch": batch}), f"a batch of {batch}"
     options = plan.network.options
     if networks.takes(plan.network.name, CHECKPOINTING) and not options.get(CHECKPOINTING):

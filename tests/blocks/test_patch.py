@@ -8,7 +8,6 @@ from medseg.blocks.axes import product
 from medseg.blocks.patch import (
     PatchEmbedding,
     PatchMerging,
-    fitting_strides,
     halvings,
     neighbours,
 )
@@ -76,8 +75,3 @@ def test_only_powers_of_two_are_halved(patch):
 def test_an_unknown_order_is_refused_with_those_that_there_are():
     with pytest.raises(ValueError, match="merging 'merging' is none of monai, monai_v2, legacy"):
         neighbours((2, 2, 2), "merging")
-
-
-def test_axes_are_halved_while_they_have_four_tokens():
-    assert fitting_strides((20, 5, 3), 3) == [(2, 2, 1), (2, 1, 1), (2, 1, 1)]
-    assert fitting_strides((16, 40, 40), 2, thin_late=True) == [(1, 2, 2), (2, 2, 2)]

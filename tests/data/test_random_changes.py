@@ -139,3 +139,16 @@ def test_noise_leaves_the_patch_it_was_given_alone(patch):
     changed = RandomNoise("image", probability=1, deviation=1.0)(patch)
     assert torch.equal(patch["image"], before)
     assert not torch.equal(changed["image"], before)
+
+
+def test_thick_slices_are_turned_and_scaled_within_themselves():
+    volume = torch.arange(5.0)[None, None, None, :].expand(1, 12, 12, 5).clone()
+    change = RandomAffine("image", "labels", probability=1.0, angle=0.5, scale=0.3, across=2)
+    change.set_random_state(seed=3)
+    sides = torch.zeros(1, 12, 12, 5)
+    sides[:, :3] = 1.0
+    changed = change({"image": torch.cat([volume, sides]), "labels": volume.clone()})
+    # every voxel stays in its slice, and there it moves
+    assert torch.allclose(changed["image"][0], volume[0], atol=1e-4)
+    assert torch.equal(changed["labels"], volume)
+    assert not torch.allclose(changed["image"][1], sides[0], atol=0.1)

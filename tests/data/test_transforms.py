@@ -93,3 +93,9 @@ def test_the_seed_decides(phantom_task, noise):
     np.testing.assert_array_equal(one[0], two[0])
     np.testing.assert_array_equal(one[1], two[1])
     assert not np.array_equal(one[0], other[0])
+
+
+def test_the_plan_says_across_which_axis_slices_are_thick(hippocampus_task):
+    for across, number in (("x", 0), ("z", 2), ("none", None), ("auto", None)):
+        changes = augmentation(hippocampus_task, Augmentation(slices_across=across))
+        assert changes.transforms[0].across == number

@@ -59,14 +59,32 @@ def test_the_sizes_are_those_that_users_are_promised(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("patch", [(40, 56, 40), (16, 160, 160), (96, 96, 96)])
-def test_options_that_suit_a_patch_make_a_network(name, patch):
+@pytest.mark.parametrize(
+    ("patch", "spacing_mm"),
+    [
+        ((40, 56, 40), (1.0, 1.0, 1.0)),
+        ((16, 160, 160), (1.0, 1.0, 1.0)),
+        ((10, 224, 192), (10.0, 1.5, 1.5)),
+        ((96, 96, 96), (1.0, 1.0, 1.0)),
+    ],
+)
+def test_options_that_suit_a_patch_make_a_network(name, patch, spacing_mm):
     with torch.device("meta"):
-        options = networks.fitted(name, patch)
+        options = networks.fitted(name, patch, spacing_mm=spacing_mm)
         fitted = networks.build(name, in_channels=1, out_channels=3, size="small", **options)
     assert 5e6 <= sum(p.numel() for p in fitted.parameters()) <= 15e6
     image = torch.zeros(1, 1, *patch, device="meta")
     assert fitted.eval()(image).shape == (1, 3, *patch)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_thick_slices_are_not_halved_at_first(name):
+    options = networks.fitted(name, (10, 224, 192), spacing_mm=(10.0, 1.5, 1.5))
+    order = ("stem_stride", "patch_embedding", "strides")
+    steps = [options[key] for key in order if key in options]
+    first = steps[0] if isinstance(steps[0][0], int) else steps[0][0]
+    assert first[0] == 1
+    assert min(first[1:]) >= 2
 
 
 @pytest.mark.parametrize("name", NAMES)

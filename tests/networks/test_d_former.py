@@ -235,3 +235,14 @@ def test_thin_patches_are_not_merged_away():
         "strides": ((2, 2, 2), (1, 2, 2), (1, 2, 2)),
         "group": (4, 5, 5),
     }
+
+
+def test_thick_slices_are_merged_when_the_others_have_come_up_to_them():
+    # voxels of 5 1 1 mm; tokens of 5 4 4, then 10 8 8 and so on; those of 2.5 mm are halved once
+    thick = d_former.fitted((40, 160, 160), (5.0, 1.0, 1.0))
+    assert thick["patch_embedding"] == (1, 4, 4)
+    assert thick["strides"] == ((2, 2, 2),) * 3
+    assert d_former.fitted((96, 160, 160), (2.5, 1.0, 1.0))["patch_embedding"] == (2, 4, 4)
+    # 20 1 1, 20 4 4, 20 8 8, 20 16 16, all
+    thicker = d_former.fitted((40, 160, 160), (20.0, 1.0, 1.0))
+    assert thicker["strides"] == ((1, 2, 2), (1, 2, 2), (2, 2, 2))

@@ -199,6 +199,15 @@ def test_options_suit_the_patch(patch, embedding, ratio, strides, window):
     }
 
 
+def test_thick_slices_are_merged_late():
+    # 40 slices would be embedded by 2; of 5 mm beside 1 mm they are not, and then merged with all
+    options = ds_transunet.fitted((40, 128, 128), (5.0, 1.0, 1.0))
+    assert options["patch_embedding"] == (1, 4, 4)
+    assert options["strides"] == ((2, 2, 2),) * 3
+    options = ds_transunet.fitted((24, 48, 48), (2.5, 0.8, 0.8))  # small: tokens of 2.5 1.6 1.6
+    assert options["patch_embedding"] == (1, 2, 2)
+
+
 def test_weights_of_classified_images_fill_the_fine_encoder(swin_of_images):
     network = tiny(features=16, patch_embedding=4)
     state = swin_of_images(16, depths=(1, 2, 1, 1), heads=(1, 2, 4, 8), patch=4)

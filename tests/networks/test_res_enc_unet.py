@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from medseg.networks.res_enc_unet import SIZES, ResEncUNet
+from medseg.networks.res_enc_unet import SIZES, ResEncUNet, fitted
 
 
 @pytest.fixture
@@ -44,3 +44,28 @@ def test_the_small_size_is_small():
 def test_scales_need_an_entry_each():
     with pytest.raises(ValueError, match="one entry per scale"):
         ResEncUNet(in_channels=1, out_channels=2, features=(8, 16), blocks=(1,))
+
+
+def test_strides_that_are_fewer_leave_out_scales_and_kernels_go_with_them():
+    options = {"strides": ((1, 2, 2), 2), "kernels": ((1, 3, 3), 3, 3), "features": (8, 16, 24, 32)}
+    network = ResEncUNet(in_channels=1, out_channels=2, blocks=(1, 1, 1, 1), **options)
+    shapes = [stage.blocks[0].conv1.conv.weight.shape for stage in network.unet.encoder.stages]
+    assert [(s[0], *s[2:]) for s in map(tuple, shapes)] == [
+        (8, 1, 3, 3),
+        (16, 3, 3, 3),
+        (24, 3, 3, 3),
+    ]
+    image = torch.randn(1, 1, 3, 9, 6)  # padded to multiples of 2 4 4
+    assert network.eval()(image).shape == (1, 2, 3, 9, 6)
+    with pytest.raises(ValueError, match="an entry for each of 3 scales"):
+        ResEncUNet(in_channels=1, out_channels=2, **SIZES["tiny"], kernels=(3, 3))
+
+
+def test_thick_slices_get_the_strides_and_kernels_of_nnunets_plan():
+    # nnU-Net's plan for ACDC: voxels of 5 1.5625 1.5625 mm, patches of 20 256 224
+    assert fitted((20, 256, 224), (5.0, 1.5625, 1.5625)) == {
+        "strides": ((1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2), (1, 2, 2)),
+        "kernels": ((1, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3)),
+    }
+    assert fitted((40, 56, 40), (1.0, 1.0, 1.0)) == {}
+    assert fitted((4, 4, 4), (5.0, 1.0, 1.0)) == {}

@@ -222,8 +222,9 @@ def test_an_axis_is_divided_while_it_is_long():
 
 
 def test_thick_slices_are_divided_late():
-    # 16 160 160, 16 80 80, 16 40 40, 16 20 20, 8 10 10, 4 5 5
-    assert swin_umamba.fitted((16, 160, 160)) == {
+    # 16 160 160 voxels of 10 1 1 mm, 16 80 80 of 10 2 2, 16 40 40 of 10 4 4, 16 20 20 of 10 8 8,
+    # 8 10 10 of 20 16 16, 4 5 5
+    assert swin_umamba.fitted((16, 160, 160), (10.0, 1.0, 1.0)) == {
         "stem_stride": (1, 2, 2),
         "patch_embedding": (1, 2, 2),
         "strides": ((1, 2, 2), (2, 2, 2), (2, 2, 2)),
@@ -231,4 +232,4 @@ def test_thick_slices_are_divided_late():
 
 
 def test_a_single_slice_is_never_divided():
-    assert swin_umamba.fitted((1, 128, 128))["strides"] == ((1, 2, 2),) * 3
+    assert swin_umamba.fitted((1, 128, 128), (1.0, 1.0, 1.0))["strides"] == ((1, 2, 2),) * 3

@@ -255,6 +255,15 @@ def test_of_windows_that_fill_equally_well_the_largest_is_taken():
     assert swin_unetr.fitted((96, 70, 84)) == {"window": (6, 7, 7)}
 
 
+def test_thick_slices_are_merged_late():
+    # voxels of 1.5 1.5 10 mm, tokens of 3 3 10, of 6 6 10, then 12 12 20 and so on
+    assert swin_unetr.fitted((224, 192, 10), (1.5, 1.5, 10.0)) == {
+        "patch_embedding": (2, 2, 1),
+        "strides": ((2, 2, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2)),
+        "window": (7, 6, 5),  # 112 = 16 x 7, 96 = 16 x 6, 10 = 2 x 5
+    }
+
+
 @pytest.mark.parametrize("merging", ["monai", "monai_v2"])
 def test_one_slice_is_answered_as_monais_network_of_images_answers(merging):
     theirs = monai_swin_unetr(in_channels=1, out_channels=2, feature_size=12, spatial_dims=2)

@@ -38,11 +38,27 @@ def test_a_case_is_read_once_and_comes_back_the_same(case, counted, hippocampus_
     first = cache.measured(case, hippocampus_task, counted)
     again = cache.measured(case, hippocampus_task, counted)
     assert counted.times == 1
-    for field in ("case", "shape", "spacing_mm", "digest", "file_values", "scan", "labels"):
+    for field in (
+        "case",
+        "shape",
+        "inside",
+        "spacing_mm",
+        "digest",
+        "file_values",
+        "scan",
+        "labels",
+    ):
         assert getattr(again, field) == getattr(first, field)
     assert again.intensities == first.intensities
     assert again.centres_mm == first.centres_mm
     assert (again.thumbnail.image == first.thumbnail.image).all()
+
+
+def test_the_part_that_is_not_background_comes_back_too(case, counted, hippocampus_task):
+    task = hippocampus_task.model_copy(update={"outside": "zero"})  # one corner of the case is
+    cache.measured(case, task, counted)
+    assert cache.measured(case, task, counted).inside == (4, 4, 4)
+    assert counted.times == 1
 
 
 def test_samples_and_problems_come_back_too(case, counted, hippocampus_task):

@@ -36,6 +36,7 @@ def test_a_case_is_measured_in_millimetres_along_the_ras_axes(case, hippocampus_
     assert found.centres_mm["posterior"] == pytest.approx((-2.0, 3.0, 12.0))
     assert found.intensities["t1"].highest == 60
     assert found.samples == {}
+    assert found.inside is None  # the task says nothing of what lies outside
 
 
 def test_equal_images_have_equal_digests(case, hippocampus_task, put):
@@ -113,3 +114,17 @@ def test_a_label_map_with_what_is_no_whole_number_is_a_finding(odd, tmp_path):
     assert f"holds the value {odd:g}" in problem.what
     (tmp_path / "labels.json").unlink()  # so that the values are read from the label maps
     assert [label.value for label in layouts.find(tmp_path).task.labels.values()] == [1, 2]
+
+
+@pytest.mark.parametrize(("outside", "value"), [("zero", 0), ("air", -950)])
+def test_what_lies_outside_is_not_counted(tmp_path, put, hippocampus_task, outside, value):
+    voxels = np.full((6, 7, 4), value, np.int16)
+    voxels[2:4, 3, 1:3] = voxels[2, 1:6, 2] = 40
+    # the file's axes point to +y, -x, +z
+    affine = np.array([[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    labels = (voxels > 0).astype(np.uint8)
+    image = put(tmp_path / "a.nii.gz", voxels, affine)
+    case = Case("a", (image,), put(tmp_path / "b.nii.gz", labels, affine))
+    task = hippocampus_task.model_copy(update={"outside": outside})
+    assert measure(case, task).shape == (7, 6, 4)
+    assert measure(case, task).inside == (5, 2, 2)

@@ -43,6 +43,11 @@ def test_ct_statistics_are_those_of_the_labelled_voxels(ct_cases, ct_task):
     assert found.upper == pytest.approx(198.005)
 
 
+def test_what_is_background_for_certain_does_not_count(ct_cases, ct_task):
+    task = ct_task.model_copy(update={"outside": "air"})  # all but the first of four slices
+    assert taken(ct_cases, task).shapes == [(10, 10, 1), (10, 10, 1)]
+
+
 def test_sizes_and_spacings_are_along_the_ras_axes(ct_cases, ct_task):
     found = taken(ct_cases, ct_task)
     assert found.shapes == [(10, 10, 4), (10, 10, 4)]

@@ -56,11 +56,33 @@ def test_processes_that_were_asked_for_and_not_started_are_missed():
     assert "torchrun --standalone --nproc-per-node 2" in str(told.value)
 
 
-def _command(data, out, settings, *more):
+PLAIN = "from medseg.__main__ import main; main()"
+
+
+def _command(data, out, settings, *more, program=PLAIN):
     changes = [part for setting in settings for part in ("--set", setting)]
     return [
-        *(sys.executable, "-m", "medseg", "train", "--task", "phantom", "--data", str(data)),
+        *(sys.executable, "-c", program, "train", "--task", "phantom", "--data", str(data)),
         *("--out", str(out), "--epochs", "2", "--device", "cpu", *changes, *more),
+    ]
+
+
+def _two(command, environment):
+    """Start a command as torchrun starts two processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    told = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    told |= {"MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test", "GROUP_RANK": "0"}
+    return [
+        subprocess.Popen(
+            command,
+            env=environment | told | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
     ]
 
 
@@ -76,21 +98,7 @@ def test_two_processes_give_the_losses_and_weights_of_one(phantom_folder, small_
     alone, together = tmp_path / "alone", tmp_path / "together"
     environment = os.environ | {"MEDSEG_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
     one = subprocess.Popen(_command(phantom_folder, alone, settings), env=environment)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    told = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-    told |= {"MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test", "GROUP_RANK": "0"}
-    command = _command(phantom_folder, together, settings, "--devices", "2")
-    two = [
-        subprocess.Popen(
-            command,
-            env=environment | told | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
+    two = _two(_command(phantom_folder, together, settings, "--devices", "2"), environment)
     assert one.wait() == 0
     said = [process.communicate()[0] for process in two]
     assert [process.returncode for process in two] == [0, 0]
@@ -101,3 +109,38 @@ def test_two_processes_give_the_losses_and_weights_of_one(phantom_folder, small_
     for name, value in ours.items():
         torch.testing.assert_close(value, theirs[name], rtol=2e-3, atol=2e-4)
     assert json.loads((together / "run.json").read_text())["devices"] == 2
+
+
+ONE_HAS_LITTLE = """
+import os
+import torch
+from medseg.networks.swin_unetr import SwinUNETR
+forward = SwinUNETR.forward
+def limited(self, image):
+    trains = torch.is_grad_enabled() and image.device.type != "meta"
+    if trains and os.environ["RANK"] == "1" and len(image) > 1:
+        raise torch.OutOfMemoryError("there is no more")
+    return forward(self, image)
+SwinUNETR.forward = limited
+from medseg.__main__ import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_when_one_of_two_has_too_little_memory_both_go_on_with_less(
+    phantom_folder, small_settings, tmp_path
+):
+    out = tmp_path / "run"
+    settings = (*small_settings, "training.batch=4")
+    more = ("--devices", "2", "--epochs", "1")
+    command = _command(phantom_folder, out, settings, *more, program=ONE_HAS_LITTLE)
+    environment = os.environ | {"MEDSEG_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    two = _two(command, environment)
+    said = [process.communicate() for process in two]
+    assert [process.returncode for process in two] == [0, 0], said
+    assert "goes on with a batch of 2" in " ".join(said[0][1].split())
+    plan = (out / "plan.yaml").read_text()
+    assert "\nbatch: 2\n" in plan
+    assert "# The memory did not suffice" in plan
+    assert len(_losses(out)) == 1

@@ -27,6 +27,13 @@ def test_the_batch_goes_first_then_what_is_kept_then_the_patch(make_plan):
     assert last.network.options == {"features": 12, "checkpointing": True}
 
 
+def test_several_processes_keep_equal_shares(make_plan):
+    plan, said = smaller(make_plan(batch=12), processes=4)
+    assert (plan.batch, said) == (4, "a batch of 4")  # of three for each, one
+    plan, said = smaller(plan, processes=4)
+    assert (plan.batch, said) == (4, "inner values computed twice")
+
+
 @pytest.mark.parametrize("patch", [(16, 16, 16), (32, 8, 8)])
 def test_a_small_patch_stays(make_plan, patch):
     said, last = _all_of(make_plan(batch=1, patch=patch))
