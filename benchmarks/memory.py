@@ -23,10 +23,11 @@ from medseg import bundle, export, memory, recipe
 from medseg import task as tasks
 from medseg.data.cases import Case
 from medseg.inference import cohort_run
-from medseg.inference.cohort import Failure, Job
+from medseg.inference.cohort import Job, Settings
+from medseg.inference.listening import Silent
 from medseg.inference.options import Options
 from medseg.inference.predict import Predictor
-from medseg.inference.report import Entry, Report
+from medseg.inference.report import Report
 from medseg.inference.scans import Scan
 from medseg.inference.sliding_window import Tiling, logit_slabs
 
@@ -85,26 +86,6 @@ class Cheap(nn.Module):
         return network(patches)
 
 
-class Deaf:
-    """Wants no news."""
-
-    def on_start(self, total: int, skipped: int) -> None:
-        """Pass over it."""
-
-    def on_step(self, job: Job, step: cohort_run.Step) -> None:
-        """Pass over it."""
-
-    def on_done(self, job: Job, entry: Entry, seconds_left: float) -> None:
-        """Pass over it."""
-
-    def on_failure(self, failure: Failure, seconds_left: float) -> None:
-        """Pass over it."""
-
-    def on_remark(self, text: str) -> None:
-        """Refuse to go on with less at once."""
-        raise ValueError(text)
-
-
 def write_scan(path: Path, shape: tuple[int, int, int]) -> None:
     """Write blocks of even intensity as int16."""
     import nibabel
@@ -143,9 +124,9 @@ def model(folder: Path) -> Predictor:
 def predict(predictor: Predictor, scan: Path) -> None:
     """Segment a scan from file to file."""
     job = Job(Scan(Case(scan.name, (scan,))), scan.with_name("labels.nii.gz"))
-    settings, report = cohort_run.Settings(overwrite=True), Report(None, {})
+    settings, report = Settings(overwrite=True), Report(None, {})
     with mock.patch.object(memory, "forget_peak"):  # the peak of all steps is wanted
-        outcome = cohort_run.run([job], predictor, settings, report, Deaf(), write=export.write)
+        outcome = cohort_run.run([job], predictor, settings, report, Silent(), write=export.write)
     for failure in outcome.failures:
         raise failure.error
 

@@ -5,8 +5,8 @@ from medseg.data.cases import read_image
 from medseg.errors import MedsegError
 from medseg.evaluation.text_table import TextTable
 from medseg.inference import memory_plan, scan_size
-from medseg.inference.cohort import Job
-from medseg.inference.cohort_run import Settings, budget
+from medseg.inference.cohort import Job, Settings
+from medseg.inference.cohort_run import budget
 from medseg.inference.memory_plan import Budget, Needs, shown
 from medseg.inference.predict import Predictor
 from medseg.inference.reduction import Reducing

@@ -143,19 +143,18 @@ def _networks_share(
         model: One of them.
         per_voxel: What a network takes for a voxel of a patch.
     """
-    sums, shares = _band(model.image_shape(scan.grid), model.plan.patch, model.task.out_channels)
+    sums = _band(model.image_shape(scan.grid), model.plan.patch, model.task.out_channels)
     tiles, slabs = _tiles(predictor, model, per_voxel), _slabs(scan, predictor, model)
     if predictor.device.type == "cuda":
-        return sums + slabs, sums + shares + tiles  # what is finished is handed over
-    return sums + shares + max(tiles, slabs), 0
+        return sums + slabs, sums + tiles  # what is finished is handed over
+    return sums + max(tiles, slabs), 0
 
 
-def _band(shape: Shape, patch: Shape, outputs: int) -> tuple[int, int]:
-    """Return what the sums of the overlapping patches take, and the shares of their voxels."""
+def _band(shape: Shape, patch: Shape, outputs: int) -> int:
+    """Return what the sums of the overlapping patches take."""
     padded = [max(length, size) for length, size in zip(shape, patch, strict=True)]
     axis = padded.index(max(padded))
-    band = math.prod(padded) // padded[axis] * patch[axis]
-    return FLOAT * band * outputs, FLOAT * band
+    return FLOAT * outputs * math.prod(padded) // padded[axis] * patch[axis]
 
 
 def _slabs(scan: ScanSize, predictor: Predictor, model: Model) -> int:
