@@ -103,6 +103,7 @@ def _keep(
     """Write figures to a file, with all that they depend on."""
     circumstances = {
         "benchmark": name,
+        "script": Path(sys.argv[0]).name,
         "processor": processor(),
         "threads": threads,
         "device": device,

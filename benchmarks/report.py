@@ -1,10 +1,14 @@
 """Make RESULTS.md of all that the benchmarks have written."""
 
+import ast
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from harness import RESULTS, Row, markdown, measured_with, table
+
+HERE = Path(__file__).parent
 
 
 def report() -> str:
@@ -14,10 +18,18 @@ def report() -> str:
         record = json.loads(path.read_text())
         parts += [
             f"## {record['benchmark']}",
-            measured_with(record),
+            f"{how_to_run(record['script'])} {measured_with(record)}",
             _table(record),
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def how_to_run(script: str) -> str:
+    """Say how a benchmark is run, with the arguments that it must have."""
+    parsed = ast.get_docstring(ast.parse((HERE / script).read_text())) or ""
+    found = re.search(rf"python benchmarks/{re.escape(script)}((?:\s--\w+ [A-Z]\w+)*)", parsed)
+    needed = found.group(1) if found else ""
+    return f"`python benchmarks/{script}{needed}`;"
 
 
 def _table(record: dict[str, Any]) -> str:

@@ -2,15 +2,16 @@
 
 import contextlib
 import errno
-import glob
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from medseg.errors import OutputError
 
+_LEFTOVER = re.compile(r"\.[0-9a-f]{8}\.partial-(?P<name>.+)", re.DOTALL)
 _REMEDIES = {
     errno.ENOSPC: "Free some space on that disk, or write to another",
     errno.EDQUOT: "Your disk quota is used up; free some space, or write elsewhere",
@@ -59,10 +60,29 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(path: Path) -> None:
-    """Remove what `replacing` could not, because the process that wrote `path` was killed."""
-    for leftover in path.parent.glob(f".????????.partial-{glob.escape(path.name)}"):
-        leftover.unlink(missing_ok=True)
+def remove_leftovers(*paths: Path) -> None:
+    """Remove what `replacing` could not, because the process that wrote `paths` was killed.
+
+    Of a folder, these are the leftovers in it.
+    """
+    by_folder: dict[Path, set[str]] = {}
+    for path in paths:
+        by_folder.setdefault(path.parent, set()).add(path.name)
+    for folder, names in by_folder.items():
+        _remove_leftovers(folder, names)
+    for path in paths:
+        if path.is_dir():
+            _remove_leftovers(path, None)
+
+
+def _remove_leftovers(folder: Path, names: set[str] | None) -> None:
+    """Remove those of the files `names` of a folder; None: of all files."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        match = _LEFTOVER.fullmatch(path.name)
+        if match and (names is None or match["name"] in names):
+            path.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -100,6 +100,17 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted(others)
 
 
+def test_what_was_left_in_folders_and_of_several_files_is_removed(tmp_path):
+    (tmp_path / "a_stl").mkdir()
+    left = [".0123abcd.partial-a.nii", "a_stl/.89abcdef.partial-liver.stl", ".0123abcd.partial-b"]
+    kept = ["a_stl/liver.stl", ".0123abcd.partial-c", ".0123abcg.partial-b"]
+    for name in (*left, *kept):
+        (tmp_path / name).touch()
+    files.remove_leftovers(*(tmp_path / name for name in ("a.nii", "b", "a_stl", "none/x")))
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == set(kept)
+
+
 def test_what_reads_back_differently_is_refused_and_not_left(tmp_path, monkeypatch):
     files.write_verified(tmp_path / "a.txt", b"whole")
     assert (tmp_path / "a.txt").read_bytes() == b"whole"

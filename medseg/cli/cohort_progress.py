@@ -11,7 +11,7 @@ from medseg.cli.console import bar, err, out
 
 if TYPE_CHECKING:
     from medseg.inference.cohort import Failure, Job
-    from medseg.inference.cohort_run import Listener, Step
+    from medseg.inference.listening import Listener, Step
     from medseg.inference.report import Entry
 
 

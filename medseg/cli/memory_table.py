@@ -5,8 +5,8 @@ from medseg.data.cases import read_image
 from medseg.errors import MedsegError
 from medseg.evaluation.text_table import TextTable
 from medseg.inference import memory_plan
-from medseg.inference.cohort import Job
-from medseg.inference.cohort_run import Settings, sizes
+from medseg.inference.cohort import Job, Settings
+from medseg.inference.cohort_run import sizes
 from medseg.inference.memory_plan import Budget, Needs, ScanSize, shown
 from medseg.inference.predict import Predictor
 

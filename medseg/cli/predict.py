@@ -109,7 +109,7 @@ def predict(
     """
     from medseg import export
     from medseg.cli.memory_table import memory_table
-    from medseg.inference import cluster, cohort_run, memory_plan
+    from medseg.inference import cluster, cohort, cohort_run, memory_plan
     from medseg.inference.device import choose
     from medseg.inference.options import Options
     from medseg.inference.predict import load
@@ -135,7 +135,7 @@ def predict(
     if strict and bundle.experience is None:
         err.print("The model does not know what it was trained on: --strict compares nothing")
     limit = memory_plan.parsed_bytes(max_memory) if max_memory else None
-    settings = cohort_run.Settings(choice, strict, uncertainty, overwrite, limit)
+    settings = cohort.Settings(choice, strict, uncertainty, overwrite, limit)
     if plan:
         return show(memory_table(jobs, predictor, settings))
     run = cohort_run.run if ray is None else partial(cluster.run, address=ray, device=device)

@@ -1,6 +1,7 @@
 """What `medseg predict` writes of each scan: one file, or one for each of several formats."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 def plan(
     scans: "list[Scan]", output: Path | None, exporters: "list[Exporter]"
 ) -> "tuple[list[Job], Exporter]":
-    """Return the jobs, and the exporter of the files that tell whether a job is done.
+    """Return the jobs, and the exporter of their outputs.
 
-    That is the format of which most files are missing, so that a format that was added is written
-    for cases that are done in the others; of equals, one that medseg reads itself.
+    That is the first format that medseg reads itself, so that formats may be added later without a
+    second entry for each case; else the first of all.
 
     Raises:
         UsageError: The scans cannot go to `output`, or a folder would be called as a file is.
@@ -30,13 +31,15 @@ def plan(
 
     if output is not None and not (export.by_ending(output) or formats.suffix_of(output)):
         require_folder(output)
-    plans = [(plan_jobs(scans, output, exporter.SUFFIX), exporter) for exporter in exporters]
-
-    def rank(plan: "tuple[list[Job], Exporter]") -> tuple[int, bool]:
-        missing = sum(not job.output.exists() for job in plan[0])
-        return missing, formats.suffix_of(plan[0][0].output) is not None
-
-    return max(plans, key=rank)
+    plans = [plan_jobs(scans, output, exporter.SUFFIX) for exporter in exporters]
+    readable = [n for n, jobs in enumerate(plans) if formats.suffix_of(jobs[0].output)]
+    first = readable[0] if readable else 0
+    others = [jobs for n, jobs in enumerate(plans) if n != first]
+    jobs = [
+        replace(job, beside=tuple(jobs[n].output for jobs in others))
+        for n, job in enumerate(plans[first])
+    ]
+    return jobs, exporters[first]
 
 
 def writer(
@@ -48,19 +51,21 @@ def writer(
         UsageError: A format needs what a scan does not have.
     """
     from medseg import export
+    from medseg.inference.cohort import from_anywhere
 
+    placed = [from_anywhere(job) for job in jobs]
     settings = {
-        job.output: export.Settings(export.Reference(job.case.images, choice)) for job in jobs
+        job.output: export.Settings(export.Reference(job.case.images, choice)) for job in placed
     }
     for given in settings.values():
         export.require_series(exporters, given)
+    others = [exporter for exporter in exporters if exporter is not leading]
+    beside = {job.output: list(zip(others, job.beside, strict=True)) for job in placed}
 
     def write(path: Path, segmentation: "Segmentation") -> None:
-        stem = path.name.removesuffix(leading.SUFFIX)
-        for exporter in exporters:
-            if exporter is not leading:
-                beside = path.with_name(stem + exporter.SUFFIX)
-                exporter.write(beside, segmentation, settings[path])
-        leading.write(path, segmentation, settings[path])
+        given = settings[path.absolute()]
+        for exporter, place in beside[path.absolute()]:
+            exporter.write(place, segmentation, given)
+        leading.write(path, segmentation, given)
 
     return write

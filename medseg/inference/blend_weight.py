@@ -10,7 +10,7 @@ import functools
 from typing import Final, Literal
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 from torch import Tensor
 
 from medseg.shapes import Shape
@@ -27,10 +27,16 @@ SMALLEST: Final = {"gaussian": 1e-3, "nnunet": 6e-9}
 @functools.lru_cache(maxsize=8)
 def weight(patch: Shape, blend: Blend = "gaussian") -> Float32[Tensor, "i j k"]:
     """Return the weight of every voxel of a patch, 1 at a middle that is a voxel."""
-    axes = []
-    for size in patch:
-        middle = size // 2 if blend == "nnunet" else (size - 1) / 2
-        distance = torch.arange(size, dtype=torch.float64) - middle
-        axes.append(torch.exp(-0.5 * (distance / (GAUSSIAN_SIGMA * size)) ** 2))
-    product = torch.einsum("i,j,k->ijk", *axes)
+    product = torch.einsum("i,j,k->ijk", *(along(size, blend) for size in patch))
     return product.clamp(min=SMALLEST[blend]).float()
+
+
+@functools.lru_cache(maxsize=32)
+def along(size: int, blend: Blend = "gaussian") -> Float64[Tensor, " size"]:
+    """Return the weight along one axis.
+
+    The product of those of all three is a voxel's, unless it is below `SMALLEST`.
+    """
+    middle = size // 2 if blend == "nnunet" else (size - 1) / 2
+    distance = torch.arange(size, dtype=torch.float64) - middle
+    return torch.exp(-0.5 * (distance / (GAUSSIAN_SIGMA * size)) ** 2)

@@ -1,22 +1,23 @@
-"""Where overlapping patches meet: their logits, weighted and added up.
+"""Where overlapping patches meet: their logits, weighted, added up and divided by the weights.
 
-On the processor a compiled loop does it. It adds several patches while the sums lie in the cache,
-since the time goes into memory and not into arithmetic; elsewhere torch does it.
+On the processor compiled loops do it; elsewhere torch does it.
 """
 
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Shaped
 from torch import Tensor
 
 from medseg.blocks.selective_scan import import_error
 from medseg.blocks.selective_scan.cpu import threads
+from medseg.inference.blend_weight import Blend, along, weight
 from medseg.shapes import Box, Shape
 
 HELD: Final = 4
@@ -53,22 +54,23 @@ class _Part:
         within: Their first voxel in a patch.
         size: Voxels along each axis.
         targets: For each patch, their first voxel in the sums.
-        shares: The same in the shares.
     """
 
     within: Shape
     size: Shape
     targets: list[Shape]
-    shares: list[Shape]
 
 
 class Band:
-    """The weighted sums of patches: a ring of planes along one axis.
+    """The mean of patches: a ring of planes along one axis.
+
+    Planes are sums until they are finished.
 
     Args:
         extent: Voxels of the image.
         axes: The first voxels of the patches along each axis.
-        weight: How much each voxel of a patch counts.
+        patch: Voxels of a patch.
+        blend: How much each of them counts.
         axis: Along which the planes lie.
         depth: Planes that are held: at least the patch's, at most the image's.
         device: Where the logits are.
@@ -78,46 +80,23 @@ class Band:
         self,
         extent: Shape,
         axes: Sequence[list[int]],
-        weight: Float32[Tensor, "i j k"],
+        patch: Shape,
+        blend: Blend = "gaussian",
         *,
         axis: int,
         depth: int,
         device: torch.device,
     ) -> None:
-        patch = (weight.shape[0], weight.shape[1], weight.shape[2])
-        self._patch, self._axis, self._depth = patch, axis, depth
-        self._shape = replaced(extent, axis, depth)
-        self._along = axes[axis]
-        self._weight = weight.to(device)
-        self._row = torch.zeros(replaced(extent, axis, patch[axis]), device=device)
-        for i, j, k in itertools.product(*replaced(axes, axis, [0])):
-            self._row[box((i, j, k), patch)] += self._weight
-        self._share = torch.empty_like(self._row)
-        self._shifts: list[int] = []
+        self._patch, self._blend, self._axes = patch, blend, axes
+        self._axis, self._depth, self._device = axis, depth, device
+        self._extent, self._shape = extent, replaced(extent, axis, depth)
         self._total: Tensor | None = None
 
-    def begin(self, start: int) -> None:
-        """Get ready for the patches that begin at `start` along the axis.
-
-        A voxel's weights are divided by their sum before anything is added up, so that the sums
-        need not be divided.
-        """
-        size = self._patch[self._axis]
-        shifts = [other - start for other in self._along if abs(other - start) < size]
-        if shifts == self._shifts:
-            return
-        self._shifts = shifts
-        self._share.zero_()
-        for shift in shifts:
-            into = self._share.narrow(self._axis, max(0, shift), size - abs(shift))
-            into += self._row.narrow(self._axis, max(0, -shift), size - abs(shift))
-        self._share.reciprocal_()
-
     def add(self, answers: Sequence[Answer]) -> None:
-        """Add patches that begin where `begin` said, and all in one plane along i.
+        """Add patches.
 
         Args:
-            answers: From 1 to `HELD`.
+            answers: From 1 to `HELD`, which differ in their place along k alone.
         """
         total = self.total(len(answers[0].logits))
         size = self._patch[self._axis]
@@ -128,10 +107,25 @@ class Band:
         if before < size:
             act(total, answers, self._part(answers, before, size, into=0))
 
+    def finish(self, planes: slice, ring: slice) -> None:
+        """Make the mean of sums, when all patches have been added.
+
+        Args:
+            planes: Of the image; see `planes`.
+            ring: Where they lie.
+        """
+        total = self.total(0)
+        act = self._divide_compiled if _is_compiled(total) else self._divide
+        act(total, planes, ring)
+
     def total(self, outputs: int) -> Float32[Tensor, "outputs i j k"]:
-        """Return the sums, which are zero where nothing was added."""
+        """Return what is held, which is zero where nothing was added.
+
+        Args:
+            outputs: How many there are, if nothing was held yet.
+        """
         if self._total is None:
-            self._total = torch.zeros((outputs, *self._shape), device=self._weight.device)
+            self._total = _zeros((outputs, *self._shape), self._device)
         return self._total
 
     def planes(self, start: int, stop: int) -> list[tuple[slice, slice]]:
@@ -146,46 +140,101 @@ class Band:
 
     def _part(self, answers: Sequence[Answer], first: int, last: int, *, into: int) -> _Part:
         """Return the planes from `first` to `last` of the patches, which go to plane `into`."""
-        starts = [answer.start for answer in answers]
         return _Part(
             within=replaced((0, 0, 0), self._axis, first),
             size=replaced(self._patch, self._axis, last - first),
-            targets=[replaced(start, self._axis, into) for start in starts],
-            shares=[replaced(start, self._axis, first) for start in starts],
+            targets=[replaced(answer.start, self._axis, into) for answer in answers],
         )
 
     def _add(self, total: Tensor, answers: Sequence[Answer], part: _Part) -> None:
         within = box(part.within, part.size)
-        weight = self._weight[within]
-        for answer, target, share in zip(answers, part.targets, part.shares, strict=True):
+        counts = self._weight[within]
+        for answer, target in zip(answers, part.targets, strict=True):
             into = total[(slice(None), *box(target, part.size))]
-            given = answer.logits[(slice(None), *within)].float()
-            into.addcmul_(given, weight * self._share[box(share, part.size)])
+            into.addcmul_(answer.logits[(slice(None), *within)].float(), counts)
+
+    def _divide(self, total: Tensor, planes: slice, ring: slice) -> None:
+        size = self._patch[self._axis]
+        length = planes.stop - planes.start
+        weights = torch.zeros(replaced(self._extent, self._axis, length), device=self._device)
+        for start in self._axes[self._axis]:
+            first, last = max(start, planes.start), min(start + size, planes.stop)
+            if first < last:
+                into = weights.narrow(self._axis, first - planes.start, last - first)
+                into += self._row.narrow(self._axis, first - start, last - first)
+        total.narrow(1 + self._axis, ring.start, length).div_(weights)
+
+    @functools.cached_property
+    def _weight(self) -> Tensor:
+        return weight(self._patch, self._blend).to(self._device)
+
+    @functools.cached_property
+    def _row(self) -> Tensor:
+        """The weights of all patches that begin at one plane, added up."""
+        length = self._patch[self._axis]
+        row = torch.zeros(replaced(self._extent, self._axis, length), device=self._device)
+        for i, j, k in itertools.product(*replaced(self._axes, self._axis, [0])):
+            row[box((i, j, k), self._patch)] += self._weight
+        return row
 
     def _add_compiled(self, total: Tensor, answers: Sequence[Answer], part: _Part) -> None:
         from medseg.inference import blending_loop
+        from medseg.inference.blending_rows import rows
 
-        given = [_column(answer.logits.float().contiguous()) for answer in answers]
+        given = [_numbers(answer.logits.contiguous()) for answer in answers]
         held = tuple(given[min(n, len(given) - 1)] for n in range(HELD))
-        sums = (_column(total), np.array(total.shape), held, len(given))
-        weights = (_column(self._weight), _column(self._share))
-        shapes = np.array([*self._patch, *self._share.shape])
-        places = np.array([part.targets, part.shares])
-        where = (shapes, places, np.array(part.within), np.array(part.size))
-        workers = torch.get_num_threads()
-        pieces = min(part.size[0], 3 * workers)  # more than workers: one may have less time
-        bounds = [part.size[0] * n // pieces for n in range(pieces + 1)]
-        jobs = [
-            partial(blending_loop.add, *sums, *weights, *where, first, last)
-            for first, last in itertools.pairwise(bounds)
+        i, j, k = part.targets[0]
+        starts = tuple(target[2] - part.within[2] for target in part.targets)
+        stop = part.targets[-1][2] + part.size[2]
+        how = rows(starts, self._patch[2], self._blend, k, stop)
+        counts = [along(size, self._blend).float().numpy() for size in self._patch[:2]]
+        patches = (held, np.array(self._patch), *counts, how)
+        places = (np.array((i, j, k)), np.array(part.within), np.array(part.size))
+        job = partial(blending_loop.add, *_with_extent(total), *patches, *places)
+        _in_threads(job, part.size[0])
+
+    def _divide_compiled(self, total: Tensor, planes: slice, ring: slice) -> None:
+        from medseg.inference import blending_loop
+        from medseg.inference.blending_rows import across, rows
+
+        whole = [slice(0, length) for length in self._extent]
+        i, j, k = replaced(whole, self._axis, planes)
+        counts = [
+            across(self._axes[n], self._patch[n], self._blend, along_n.start, along_n.stop)
+            for n, along_n in enumerate((i, j))
         ]
-        threads.run(jobs, workers)
+        how = rows(tuple(self._axes[2]), self._patch[2], self._blend, k.start, k.stop)
+        into = np.array(replaced((0, 0, 0), self._axis, ring.start))
+        job = partial(blending_loop.divide, *_with_extent(total), *counts, how, into)
+        _in_threads(job, i.stop - i.start)
 
 
-def _column(values: Tensor) -> Float32[np.ndarray, "values 1"]:
-    return values.view(-1, 1).numpy()
+def _in_threads(job: Callable[[int, int], None], planes: int) -> None:
+    """Do some planes at a time, from the first to the one before the last."""
+    workers = torch.get_num_threads()
+    pieces = min(planes, 3 * workers)  # more than workers: one may have less time
+    bounds = [planes * n // pieces for n in range(pieces + 1)]
+    threads.run([partial(job, *pair) for pair in itertools.pairwise(bounds)], workers)
+
+
+def _zeros(shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return zeros; NumPy asks for large pages, of which fewer must be fetched than of torch's."""
+    if device.type == "cpu":
+        return torch.from_numpy(np.zeros(shape, np.float32))
+    return torch.zeros(shape, device=device)
+
+
+def _with_extent(total: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    return _numbers(total), np.array(total.shape)
+
+
+def _numbers(values: Tensor) -> Shaped[np.ndarray, " values"]:
+    """Return all values in a row, those of bfloat16 as bits, which NumPy does not have."""
+    if values.dtype == torch.bfloat16:
+        return values.view(-1).view(torch.int16).numpy()
+    return values.float().view(-1).numpy()
 
 
 def _is_compiled(total: Tensor) -> bool:
-    """Whether the compiled loop can do it: on the processor, if numba is of use."""
+    """Whether the compiled loops can do it: on the processor, if numba is of use."""
     return total.device.type == "cpu" and import_error("medseg.inference.blending_loop") is None

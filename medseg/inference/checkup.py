@@ -26,6 +26,7 @@ OPTIONAL: Final = {
     "itk": "reads DICOM",
     "nnunetv2": "brings the control network",
     "triton": "speeds up networks on GPUs",
+    "ray": "spreads cohorts over machines",
 }
 LITTLE_MEMORY: Final = 4e9
 LITTLE_DISK: Final = 2e9

@@ -7,21 +7,28 @@ The report is written by the program that was called, and by no other.
 
 import functools
 import os
-from dataclasses import replace
-from pathlib import Path
+import pickle
+import platform
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from medseg import model_list
-from medseg.errors import MedsegError, UsageError
-from medseg.inference import cohort_run
+from medseg import bundle as bundles
+from medseg.errors import MedsegError, ModelError, UsageError
+from medseg.inference import cohort_run, entries
 from medseg.inference import device as devices
-from medseg.inference.cohort import Failure, Job
-from medseg.inference.cohort_run import Clock, Listener, Outcome, Settings, Write
+from medseg.inference.cohort import Failure, Job, Settings, from_anywhere
+from medseg.inference.cohort_run import Outcome, Write
 from medseg.inference.device import DeviceChoice
+from medseg.inference.listening import Clock, Listener
 from medseg.inference.options import Options
+from medseg.inference.precision import Precision
 from medseg.inference.predict import Predictor, load
 from medseg.inference.reduction import Reducing
 from medseg.inference.report import Entry, Report
+from medseg.model import Model
+from medseg.nnunet_bundle import NnunetBundle
 
 LOCAL: Final = "local"
 """The address that starts processes on this machine."""
@@ -55,42 +62,100 @@ def run(
         device: Where to compute.
 
     Raises:
-        UsageError: Ray is not installed, or there is no cluster at that address.
+        UsageError: Ray is not installed, there is no cluster at that address, or another run writes
+            into the same folder.
         OutputError: The report cannot be written.
     """
-    expected, waiting = cohort_run.waiting(jobs, predictor, settings, report)
-    listener.on_start(len(jobs), len(jobs) - len(waiting))
-    ray, clock = _connected(address), Clock(len(waiting))
-    failures = []
-    try:
-        gpus = 0 if device == "cpu" else min(1, int(ray.cluster_resources().get("GPU", 0)))
-        task = ray.remote(max_retries=RETRIES, num_cpus=1, num_gpus=gpus)(_segmented)
-        folders = tuple(model.folder.absolute() for model in predictor.models)
-        common = ray.put((folders, device, predictor.options, settings, write))
-        pending = {task.remote(from_anywhere(job), expected[job], common): job for job in waiting}
-        while pending:
-            ended, _ = ray.wait(list(pending), num_returns=1)
-            job = pending.pop(ended[0])
-            result = _result(ray, job, ended[0])
-            if isinstance(result, Failure):
-                failures.append(result)
-                report.record(cohort_run.failed(result, expected[job]))
-                listener.on_failure(result, clock.seconds_left())
-            else:
-                report.record(result)
-                listener.on_done(job, result, clock.seconds_left())
-    finally:
-        ray.shutdown()  # ends the tasks that are left
+    with report.alone():
+        expected, waiting = cohort_run.waiting(jobs, predictor, settings, report)
+        listener.on_start(len(jobs), len(jobs) - len(waiting))
+        known = cohort_run.settled_before(expected, settings, report)
+        ray, clock, failures = _connected(address), Clock(len(waiting)), []
+        try:
+            common = _Common(Sent.of(predictor, device, known), settings, write)
+            for job, result in _ended_ones(ray, deque(waiting), expected, common):
+                if isinstance(result, Failure):
+                    failures.append(result)
+                    report.record(entries.failed(result, expected[job]))
+                    listener.on_failure(result, clock.seconds_left())
+                else:
+                    report.record(result)
+                    listener.on_done(job, result, clock.seconds_left())
+        finally:
+            ray.shutdown()  # ends the tasks that are left
     return Outcome(len(waiting) - len(failures), len(jobs) - len(waiting), failures)
 
 
-def from_anywhere(job: Job) -> Job:
-    """Return the job with paths that do not depend on the folder in which a process runs."""
-    case = job.scan.case
-    images = tuple(image.absolute() for image in case.images)
-    label = None if case.label is None else case.label.absolute()
-    scan = replace(job.scan, case=replace(case, images=images, label=label))
-    return Job(scan, job.output.absolute())
+@dataclass(frozen=True)
+class Sent:
+    """A predictor as every process is to have it.
+
+    Attributes:
+        models: What is known of the models, with paths that do not depend on a folder.
+        hashes: Theirs, as the caller has them.
+        device: Where to compute.
+        options: How they are applied.
+        settled: What they compute in, if that is settled.
+    """
+
+    models: tuple[Model, ...]
+    hashes: tuple[str, ...]
+    device: DeviceChoice
+    options: Options
+    settled: dict[int, Precision]
+
+    @classmethod
+    def of(
+        cls, predictor: Predictor, device: DeviceChoice, settled: dict[int, Precision]
+    ) -> "Sent":
+        """Describe a predictor."""
+        models = tuple(_absolute(model) for model in predictor.models)
+        hashes = tuple(model.hash for model in predictor.models)
+        return cls(models, hashes, device, predictor.options, settled)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all processes will compute in the same."""
+        return self.options.precision != "auto" or bool(self.settled)
+
+
+@dataclass(frozen=True)
+class _Common:
+    """What is the same for all cases."""
+
+    sent: Sent
+    settings: Settings
+    write: Write
+
+
+def _ended_ones(
+    ray: Any, waiting: deque[Job], expected: dict[Job, Entry], common: _Common
+) -> Iterator[tuple[Job, Entry | Failure]]:
+    """Yield each case when it has ended; one alone until it is settled what all compute in."""
+    resources = ray.cluster_resources()
+    gpus = 0 if common.sent.device == "cpu" else min(1, int(resources.get("GPU", 0)))
+    task = ray.remote(max_retries=RETRIES, num_cpus=1, num_gpus=gpus)(_segmented)
+    given = ray.put(_packed(common))
+    pending: dict[Any, Job] = {}
+    while waiting or pending:
+        while waiting and (common.sent.is_settled or not pending):
+            job = waiting.popleft()
+            pending[task.remote(from_anywhere(job), expected[job], given)] = job
+        ended, _ = ray.wait(list(pending), num_returns=1)
+        job = pending.pop(ended[0])
+        result = _result(ray, job, ended[0])
+        yield job, result
+        if isinstance(result, Entry) and not common.sent.is_settled:
+            found = entries.precisions_in(result.precisions)
+            common = replace(common, sent=replace(common.sent, settled=found))
+            given = ray.put(_packed(common))
+
+
+def _absolute(model: Model) -> Model:
+    if isinstance(model, NnunetBundle):
+        checkpoints = tuple(path.absolute() for path in model.checkpoints)
+        return replace(model, folder=model.folder.absolute(), checkpoints=checkpoints)
+    return replace(model, folder=model.folder.absolute())
 
 
 def _connected(address: str) -> Any:
@@ -113,22 +178,59 @@ def _connected(address: str) -> Any:
     return ray
 
 
-Common = tuple[tuple[Path, ...], DeviceChoice, Options, Settings, Write]
+Packed = tuple[bytes, Settings, Write]
 
 
-def _segmented(job: Job, expected: Entry, common: Common) -> Entry | Failure:
+def _packed(common: _Common) -> Packed:
+    return pickle.dumps(common.sent), common.settings, common.write
+
+
+def _segmented(job: Job, expected: Entry, given: Packed) -> Entry | Failure:
     """Do one case, in a process of Ray."""
-    folders, device, options, settings, write = common
-    reducing = _loaded(folders, device, options)
-    return cohort_run.run_one(job, reducing, settings, expected, write=write)
+    sent, settings, write = given
+    return cohort_run.run_one(job, _loaded(sent), settings, expected, write=write)
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(folders: tuple[Path, ...], device: DeviceChoice, options: Options) -> Reducing:
+def _loaded(packed: bytes) -> Reducing:
     """Return the models for all cases of a process, which begin with what fitted before."""
-    first, *others = (model_list.choose(folder) for folder in folders)
-    loaded = load(first, devices.choose(device), options, others=tuple(others))
-    return Reducing(loaded, lambda _: None)
+    sent: Sent = pickle.loads(packed)  # this program packed it
+    return Reducing(loaded(sent), lambda _: None)
+
+
+def loaded(sent: Sent) -> Predictor:
+    """Load in this process what the caller has.
+
+    Raises:
+        ModelError: A model is missing or another one here.
+    """
+    first, *others = (
+        _same(model, expected) for model, expected in zip(sent.models, sent.hashes, strict=True)
+    )
+    predictor = load(first, devices.choose(sent.device), sent.options, others=tuple(others))
+    predictor.settle_as(sent.settled)
+    return predictor
+
+
+def _same(model: Model, expected: str) -> Model:
+    """Return the model with the files that lie here, if they are those of the caller."""
+    here = platform.node()
+    try:
+        own = model if isinstance(model, NnunetBundle) else bundles.read(model.folder)
+        found = own.hash
+    except OSError as error:
+        raise ModelError(
+            f"cannot be read on {here}: {(error.strerror or str(error)).lower()}",
+            where=model.folder,
+            remedy="Let every machine have the model at the same place",
+        ) from error
+    if found != expected:
+        raise ModelError(
+            f"is another model on {here}: its hash is {found[:8]}, not {expected[:8]}",
+            where=model.folder,
+            remedy="Let every machine have the same model there, and predict again",
+        )
+    return own
 
 
 def _result(ray: Any, job: Job, ended: Any) -> Entry | Failure:

@@ -1,13 +1,15 @@
-"""Many scans in one go: what is segmented, and what the results are called."""
+"""Many scans in one go: what is segmented and how, and what the results are called."""
 
 import itertools
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medseg import formats
 from medseg.data.cases import Case
+from medseg.data.results import ENTROPY
 from medseg.errors import MedsegError, UsageError
+from medseg.formats import ANY, Choice
 from medseg.inference.scans import RESULT, Scan
 
 
@@ -18,10 +20,12 @@ class Job:
     Attributes:
         scan: What is segmented.
         output: Where the segmentation goes.
+        beside: The same in further formats.
     """
 
     scan: Scan
     output: Path
+    beside: tuple[Path, ...] = ()
 
     @property
     def case(self) -> Case:
@@ -49,6 +53,27 @@ class Failure:
     unforeseen: str | None = None
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What a user decides for a whole cohort.
+
+    Attributes:
+        choice: Which image is meant where a file or folder holds several.
+        strict: Whether a scan outside the model's experience is refused.
+        uncertainty: Whether the entropy is written beside the segmentation.
+        overwrite: Whether what is done already is done again.
+        max_memory: Bytes that the program may take; None: what is free.
+        overlap: Whether the next scan is read, and the last result written, while one is segmented.
+    """
+
+    choice: Choice = ANY
+    strict: bool = False
+    uncertainty: bool = False
+    overwrite: bool = False
+    max_memory: int | None = None
+    overlap: bool = True
+
+
 def plan_jobs(scans: list[Scan], out: Path | None, suffix: str) -> list[Job]:
     """Give every scan an output of its own.
 
@@ -72,6 +97,27 @@ def plan_jobs(scans: list[Scan], out: Path | None, suffix: str) -> list[Job]:
                 f"the output {output} is one of the {source}", remedy="Name another place with -o"
             )
     return [Job(scan, output) for scan, output in zip(scans, outputs, strict=True)]
+
+
+def files_of(job: Job, settings: Settings) -> tuple[Path, ...]:
+    """Return all files and folders that a job writes, its output last."""
+    entropy = (entropy_path(job.output),) if settings.uncertainty else ()
+    return (*entropy, *job.beside, job.output)
+
+
+def entropy_path(output: Path) -> Path:
+    """Return where the entropy goes that belongs to the segmentation `output`."""
+    name = formats.stem(output).removesuffix(RESULT)
+    return output.parent / ENTROPY / f"{name}_{ENTROPY}.nii.gz"
+
+
+def from_anywhere(job: Job) -> Job:
+    """Return the job with paths that do not depend on the folder in which a process runs."""
+    case, beside = job.scan.case, tuple(path.absolute() for path in job.beside)
+    images = tuple(image.absolute() for image in case.images)
+    label = None if case.label is None else case.label.absolute()
+    scan = replace(job.scan, case=replace(case, images=images, label=label))
+    return Job(scan, job.output.absolute(), beside)
 
 
 def _refuse_beside_references(scans: list[Scan]) -> None:

@@ -1,11 +1,9 @@
 """A cohort from beginning to end, or from where it stopped: read, segment, judge, write, report."""
 
-import itertools
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal, Protocol, runtime_checkable
 
 import torch
 
@@ -14,65 +12,22 @@ from medseg.data.cases import read_image
 from medseg.data.description import describe_labels, describe_scan
 from medseg.data.preprocessing import Measured
 from medseg.errors import ImageError
-from medseg.formats import ANY, Choice, nifti, stem
-from medseg.inference import memory_plan, pipeline
-from medseg.inference.cohort import Failure, Job
+from medseg.formats import nifti
+from medseg.inference import entries, memory_plan, pipeline
+from medseg.inference.cohort import Failure, Job, Settings, entropy_path, files_of
 from medseg.inference.familiarity import unfamiliar
+from medseg.inference.listening import Clock, Listener, Silent
 from medseg.inference.memory_plan import Budget, ScanSize
 from medseg.inference.pipeline import Stages
+from medseg.inference.precision import Precision, has_bfloat16
 from medseg.inference.predict import Predictor, predict_measured
 from medseg.inference.quality import assess
 from medseg.inference.reduction import Reducing
-from medseg.inference.report import Entry, Report, state_of
-from medseg.inference.scans import RESULT
+from medseg.inference.report import Entry, Report
 from medseg.segmentation import Segmentation
 from medseg.volume import Volume
 
-Step = Literal["reading", "segmenting", "writing"]
 Write = Callable[[Path, Segmentation], None]
-ENTROPY: Final = "entropy"
-"""Folder beside the segmentations, so that no map is taken for one of them or for a scan."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a user decides for a whole cohort.
-
-    Attributes:
-        choice: Which image is meant where a file or folder holds several.
-        strict: Whether a scan outside the model's experience is refused.
-        uncertainty: Whether the entropy is written beside the segmentation.
-        overwrite: Whether what is done already is done again.
-        max_memory: Bytes that the program may take; None: what is free.
-        overlap: Whether the next scan is read, and the last result written, while one is segmented.
-    """
-
-    choice: Choice = ANY
-    strict: bool = False
-    uncertainty: bool = False
-    overwrite: bool = False
-    max_memory: int | None = None
-    overlap: bool = True
-
-
-@runtime_checkable
-class Listener(Protocol):
-    """Whoever wants to know how a cohort is getting on; it is told from several threads."""
-
-    def on_start(self, total: int, skipped: int) -> None:
-        """Take note that of `total` cases `skipped` are done already."""
-
-    def on_step(self, job: Job, step: Step) -> None:
-        """Take note of what is being done now."""
-
-    def on_done(self, job: Job, entry: Entry, seconds_left: float) -> None:
-        """Take note of a result, and of about how long the others will take."""
-
-    def on_failure(self, failure: Failure, seconds_left: float) -> None:
-        """Take note of a case that cannot be segmented."""
-
-    def on_remark(self, text: str) -> None:
-        """Take note of something that holds for all cases from now on."""
 
 
 @dataclass(frozen=True)
@@ -105,72 +60,100 @@ def run(
 
     Raises:
         OutputError: The report cannot be written.
+        UsageError: Another run writes into the same folder.
     """
-    expected, left = waiting(jobs, predictor, settings, report)
-    listener.on_start(len(jobs), len(jobs) - len(left))
-    clock = Clock(len(left))
-    reducing = Reducing(predictor, listener.on_remark)
-    there = memory_plan.budget(
-        predictor,
-        settings.max_memory,
-        measure=settings.max_memory is not None,
-        keep_entropy=settings.uncertainty,
-    )
-    work = _Work(reducing, settings, expected, report, listener, clock, write, there)
-    stages = Stages(work.read, work.segment, work.finish)
-    failures = []
-    overlap = settings.overlap and _all_fit(left, predictor, there)
-    for result in pipeline.run(left, stages, overlap=overlap):
-        if isinstance(result, Failure):
-            failures.append(result)
-            report.record(failed(result, expected[result.job]))
-            listener.on_failure(result, clock.seconds_left())
+    with report.alone():
+        expected, left = waiting(jobs, predictor, settings, report)
+        listener.on_start(len(jobs), len(jobs) - len(left))
+        _go_on(predictor, settled_before(expected, settings, report), listener)
+        reducing = Reducing(predictor, listener.on_remark)
+        failures = _each(left, reducing, settings, report, listener, expected, write=write)
     return Outcome(len(left) - len(failures), len(jobs) - len(left), failures)
 
 
 def waiting(
     jobs: list[Job], predictor: Predictor, settings: Settings, report: Report
 ) -> tuple[dict[Job, Entry], list[Job]]:
-    """Return what each job's entry begins with, and the jobs that are not done yet."""
-    expected = {job: _expected(job, predictor, settings) for job in jobs}
+    """Return what each job's entry begins with, and the jobs that are not done yet.
+
+    The report names from now on what all jobs write. What a run that was killed left half-written
+    is removed, if there is a report: without, another run may be writing it.
+    """
+    outputs = {job: files_of(job, settings) for job in jobs}
+    together = [path for paths in outputs.values() for path in paths]
+    if report.path is not None:
+        files.remove_leftovers(report.path, *together)
+    report.announce(together)
+    expected = {job: entries.expected(job, predictor, settings) for job in jobs}
     redo = settings.overwrite
-    return expected, [job for job in jobs if redo or not report.is_done(expected[job])]
+    return expected, [
+        job for job in jobs if redo or not report.is_done(expected[job], outputs[job])
+    ]
+
+
+def _go_on(predictor: Predictor, settled: dict[int, Precision], listener: Listener) -> None:
+    """Compute as for the cases that are done, even where that is slow."""
+    predictor.settle_as(settled)
+    device, names = predictor.device, {precision.name for precision in settled.values()}
+    if "bfloat16" in names and not has_bfloat16(device):
+        listener.on_remark(
+            f"Goes on in bfloat16, as the other cases were done, though this {device.type} emulates"
+            " it; --precision float32 does all of them in float32"
+        )
+
+
+def settled_before(
+    expected: dict[Job, Entry], settings: Settings, report: Report
+) -> dict[int, Precision]:
+    """Return what an earlier run settled on by itself for the same cohort, by the model's place.
+
+    That is nothing if all is done again, or what to compute in was asked for.
+    """
+    first = next(iter(expected.values()), None)
+    if first is None or settings.overwrite or first.settings["precision"] != "auto":
+        return {}
+    return entries.precisions_in(report.precisions_of(first))
+
+
+def _each(
+    jobs: list[Job],
+    reducing: Reducing,
+    settings: Settings,
+    report: Report,
+    listener: Listener,
+    expected: dict[Job, Entry],
+    *,
+    write: Write,
+) -> list[Failure]:
+    clock, there = Clock(len(jobs)), _budget(reducing.predictor, settings)
+    work = _Work(reducing, settings, expected, report, listener, clock, write, there)
+    stages = Stages(work.read, work.segment, work.finish)
+    failures = []
+    overlap = settings.overlap and _all_fit(jobs, reducing.predictor, there)
+    for result in pipeline.run(jobs, stages, overlap=overlap):
+        if isinstance(result, Failure):
+            failures.append(result)
+            report.record(entries.failed(result, expected[result.job]))
+            listener.on_failure(result, clock.seconds_left())
+    return failures
 
 
 def run_one(
     job: Job, reducing: Reducing, settings: Settings, expected: Entry, *, write: Write
 ) -> Entry | Failure:
     """Segment one scan, and return what is reported of it; nobody is told of the steps."""
-    report, silent, clock = Report(None, {}), _Silent(), Clock(1)
-    there = memory_plan.budget(
-        reducing.predictor,
+    report, silent, alone = Report(None, {}), Silent(), replace(settings, overlap=False)
+    failures = _each([job], reducing, alone, report, silent, {job: expected}, write=write)
+    return failures[0] if failures else Entry(**report.entries[expected.output])
+
+
+def _budget(predictor: Predictor, settings: Settings) -> Budget:
+    return memory_plan.budget(
+        predictor,
         settings.max_memory,
         measure=settings.max_memory is not None,
         keep_entropy=settings.uncertainty,
     )
-    work = _Work(reducing, settings, {job: expected}, report, silent, clock, write, there)
-    stages = Stages(work.read, work.segment, work.finish)
-    (result,) = pipeline.run([job], stages, overlap=False)
-    return result if isinstance(result, Failure) else Entry(**report.entries[expected.output])
-
-
-class _Silent:
-    """Tells nobody."""
-
-    def on_start(self, total: int, skipped: int) -> None:
-        """Say nothing."""
-
-    def on_step(self, job: Job, step: Step) -> None:
-        """Say nothing."""
-
-    def on_done(self, job: Job, entry: Entry, seconds_left: float) -> None:
-        """Say nothing."""
-
-    def on_failure(self, failure: Failure, seconds_left: float) -> None:
-        """Say nothing."""
-
-    def on_remark(self, text: str) -> None:
-        """Say nothing."""
 
 
 def sizes(job: Job) -> list[ScanSize]:
@@ -186,19 +169,6 @@ def _all_fit(jobs: list[Job], predictor: Predictor, there: Budget) -> bool:
     """Tell whether one scan can wait and another be written while any of them is segmented."""
     several = [there.needs(size, predictor) for job in jobs for size in sizes(job)]
     return memory_plan.together(several) <= there.limit
-
-
-class Clock:
-    """How long the cases that are left will take, told whenever one has ended."""
-
-    def __init__(self, cases: int) -> None:
-        self._cases, self._ended = cases, itertools.count(1)
-        self._began = time.monotonic()
-
-    def seconds_left(self) -> float:
-        """Count one more case as ended."""
-        ended = next(self._ended)
-        return (time.monotonic() - self._began) / ended * (self._cases - ended)
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,14 +243,9 @@ class _Work:
         quality = assess(
             labels, measured.mean_entropy, bundle.experience, bundle.task, warnings=given.warnings
         )
-        entry = replace(
-            self.expected[job],
-            status="done",
-            seconds=given.seconds + time.monotonic() - began,
-            peak_memory_mb=_peaks_mb(self.predictor),
-            volumes_ml={name: label.volume_ml for name, label in labels.items()},
-            warnings=given.warnings,
-            quality=asdict(quality),
+        seconds = given.seconds + time.monotonic() - began
+        entry = entries.done(
+            self.expected[job], labels, quality, self.predictor, given.warnings, seconds=seconds
         )
         return _Found(measured, entry)
 
@@ -300,13 +265,14 @@ class _Work:
         """
         began = time.monotonic()
         self.listener.on_step(job, "writing")
-        files.remove_leftovers(job.output)
+        outputs = files_of(job, self.settings)
+        files.remove_leftovers(*outputs)
         segmentation = found.measured.segmentation
         if found.measured.entropy is not None:
             nifti.write_map(entropy_path(job.output), found.measured.entropy, segmentation.grid)
         self.write(job.output, _in_its_values(segmentation, job))
         seconds = round(found.entry.seconds + time.monotonic() - began, 3)
-        entry = replace(found.entry, seconds=seconds)
+        entry = replace(found.entry, seconds=seconds, outputs=entries.written(outputs))
         self.report.record(entry)
         self.listener.on_done(job, entry, self.clock.seconds_left())
 
@@ -329,54 +295,3 @@ def scan_warnings(volume: Volume, predictor: Predictor) -> list[str]:
         description = describe_scan(volume, bundle.task)
         remarks += unfamiliar(description, bundle.experience, bundle.task)
     return remarks
-
-
-def entropy_path(output: Path) -> Path:
-    """Return where the entropy goes that belongs to the segmentation `output`."""
-    name = stem(output).removesuffix(RESULT)
-    return output.parent / ENTROPY / f"{name}_{ENTROPY}.nii.gz"
-
-
-def _expected(job: Job, predictor: Predictor, settings: Settings) -> Entry:
-    """Return the entry of a job that has not begun."""
-    choice, matched = settings.choice, job.scan.matched
-    bundle, options = predictor.bundle, predictor.options
-    task = bundle.task if matched is None else matched.task
-    return Entry(
-        case=job.case.name,
-        input=[str(image.absolute()) for image in job.case.images],
-        output=str(job.output.absolute()),
-        status="failed",
-        model=predictor.hash,
-        inputs_state=state_of(job.case.images),
-        settings={
-            "series": choice.series,
-            "volume": list(choice.volume) if choice.volume else None,
-            "uncertainty": settings.uncertainty,
-            "models": [model.hash for model in predictor.models],
-            "precision": options.precision,
-            "tta": options.tta,
-            "overlap": options.overlap_of(bundle.plan.inference.overlap),
-            "crop": options.crop,
-            "skip": options.skip,
-        },
-        label_values={name: task.labels[name].value for name in bundle.task.labels},
-        channel_order=None if job.case.order is None else list(job.case.order),
-    )
-
-
-def failed(failure: Failure, expected: Entry) -> Entry:
-    """Return the entry of a failure.
-
-    Further lines of an error, and errors that medseg did not word, may tell of headers.
-    """
-    foreign = failure.unforeseen
-    what = f"failed with {foreign}" if foreign else failure.error.what.splitlines()[0]
-    return replace(expected, error=f"{what}. {failure.error.remedy}.")
-
-
-def _peaks_mb(predictor: Predictor) -> dict[str, float]:
-    peaks = {"host": memory.peak_bytes() / 1e6}
-    if predictor.device.type == "cuda":
-        peaks["device"] = torch.cuda.max_memory_allocated(predictor.device) / 1e6
-    return {name: round(size, 1) for name, size in peaks.items()}

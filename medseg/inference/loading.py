@@ -1,6 +1,6 @@
 """The networks of models on their device: one, or several of which one at a time is in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,14 @@ def loaded(model: Model, device: torch.device, precision: PrecisionChoice) -> Se
     Raises:
         ModelError: The weights do not fit.
     """
-    network = model.build_network().to(device)
-    is_settled = precision != "auto"
-    return Settling(network, choose(precision, device), is_settled=is_settled)
+    return _settling(model, device, choose(precision, device), is_settled=precision != "auto")
+
+
+def _settling(
+    model: Model, device: torch.device, precision: Precision, *, is_settled: bool
+) -> Settling:
+    network, exclusive = model.build_network().to(device), model.task.exclusive
+    return Settling(network, precision, exclusive=exclusive, is_settled=is_settled)
 
 
 class InTurn(nn.Module):
@@ -58,14 +63,37 @@ class InTurn(nn.Module):
             self.network, self._number = self._loaded(number), number
         return self.network
 
+    @property
+    def found(self) -> dict[int, Precision]:
+        """What the networks were found to compute in, by their numbers."""
+        if self.network is not None and self._number is not None and self.network.is_settled:
+            self._found[self._number] = self.network.precision
+        return dict(self._found)
+
+    def settle_as(self, precisions: Mapping[int, Precision]) -> None:
+        """Take what was settled elsewhere, by the numbers of the networks."""
+        self._found.update(precisions)
+        if self.network is not None and self._number is not None and self._number in precisions:
+            self.network.settle_as(precisions[self._number])
+
+    def settle(self) -> None:
+        """Let the network in memory settle; the others have when they were let go of."""
+        if self.network is not None:
+            self.network.settle()
+
+    def forget(self) -> None:
+        """Forget what was seen of a scan that was broken off."""
+        if self.network is not None:
+            self.network.forget()
+
     def forward(self, patches: Patches) -> Logits:
         """Apply the network that is in memory."""
         logits: Tensor = self.take(self._number or 0)(patches)
         return logits
 
     def _let_go(self) -> None:
-        if self.network is not None and self._number is not None and self.network.is_settled:
-            self._found[self._number] = self.network.precision
+        self.settle()
+        self._found = self.found
         self.network = None
         memory.give_back()
 
@@ -73,4 +101,4 @@ class InTurn(nn.Module):
         model, found = self._models[number], self._found.get(number)
         if found is None:
             return loaded(model, self._device, self._precision)
-        return Settling(model.build_network().to(self._device), found, is_settled=True)
+        return _settling(model, self._device, found, is_settled=True)

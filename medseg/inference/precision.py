@@ -7,7 +7,7 @@ are the moments of every normalisation; what is rounded is what lies in memory.
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -18,9 +18,6 @@ PrecisionChoice = Literal["auto", "float32", "bfloat16"]
 Patches = Float[Tensor, "batch channels i j k"]
 Logits = Float[Tensor, "batch outputs i j k"]
 
-LEAST_AGREEMENT: Final = 0.998
-"""Part of the voxels whose label must not change for `auto` to compute in bfloat16."""
-
 
 @dataclass(frozen=True, slots=True)
 class Precision:
@@ -29,12 +26,17 @@ class Precision:
     dtype: torch.dtype
     reason: str
 
+    @property
+    def name(self) -> str:
+        """As it is asked for, such as `bfloat16`."""
+        return str(self.dtype).removeprefix("torch.")
+
 
 def choose(name: PrecisionChoice, device: torch.device) -> Precision:
     """Return the precision that was asked for; `auto` takes bfloat16 where `device` has it.
 
-    What `auto` takes is a proposal: see `settle`. bfloat16 can be asked for on any device, but is
-    slower than float32 where it is emulated.
+    What `auto` takes is a proposal: see `medseg.inference.settling`. bfloat16 can be asked for on
+    any device, but is slower than float32 where it is emulated.
     """
     native = has_bfloat16(device)
     if name == "auto":
@@ -95,37 +97,6 @@ def agreement(logits: Logits, reference: Logits, decide: Callable[[Tensor], Tens
 def largest(logits: Logits) -> Tensor:
     """Decide for the label with the largest logit."""
     return logits.argmax(dim=1)
-
-
-def settle(
-    network: nn.Module,
-    proposed: Precision,
-    patches: Patches,
-    *,
-    decide: Callable[[Tensor], Tensor] = largest,
-) -> tuple[nn.Module, Precision]:
-    """Keep a proposal of `auto` if labels agree with those of float32 on some patches.
-
-    Args:
-        network: In evaluation mode.
-        proposed: What `choose` returned.
-        patches: Of the first image, from where there is something to segment.
-        decide: Turns logits into labels.
-
-    Returns:
-        The network to predict with, and the precision it computes in, with the agreement as the
-        reason.
-    """
-    if proposed.dtype == torch.float32:
-        return network, proposed
-    low = lowered(network, proposed.dtype)
-    with torch.inference_mode():
-        agreed = agreement(low(patches), network(patches), decide)
-    said = f"{agreed:.2%} of the labels agree with those of float32"
-    if agreed < LEAST_AGREEMENT:
-        reason = f"in bfloat16 only {said}, less than {LEAST_AGREEMENT:.1%}"
-        return network, Precision(torch.float32, reason)
-    return low, Precision(proposed.dtype, f"{proposed.reason}; {said}")
 
 
 class _Lowered(nn.Module):

@@ -1,9 +1,10 @@
 """One scan in, one segmentation out."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from medseg.errors import UsageError
 from medseg.inference import ensemble, foreground
 from medseg.inference.loading import InTurn, loaded
 from medseg.inference.options import Options
+from medseg.inference.precision import Precision, choose
 from medseg.inference.settling import Settling
 from medseg.inference.sliding_window import Outside, Tiling, logit_slabs, predict_logits
 from medseg.model import Model, prepare_alike
@@ -30,6 +32,8 @@ from medseg.recipe import Plan
 from medseg.segmentation import Segmentation
 from medseg.shapes import Image, Scores
 from medseg.volume import Volume
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,23 @@ class Predictor:
             ModelError: The weights do not fit.
         """
         return self.network.take(number) if isinstance(self.network, InTurn) else self.network
+
+    @property
+    def settled(self) -> dict[int, Precision]:
+        """What the networks compute in, by their numbers, as far as that is known for all scans."""
+        network = self.network
+        if isinstance(network, InTurn):
+            return network.found
+        if isinstance(network, Settling) and network.is_settled:
+            return {0: network.precision}
+        return {}
+
+    def settle_as(self, precisions: Mapping[int, Precision]) -> None:
+        """Compute in what was settled elsewhere, by the numbers of the networks."""
+        if isinstance(self.network, InTurn):
+            self.network.settle_as(precisions)
+        elif isinstance(self.network, Settling) and 0 in precisions:
+            self.network.settle_as(precisions[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +139,12 @@ def predict(predictor: Predictor, volume: Volume) -> Segmentation:
 def predict_measured(predictor: Predictor, volume: Volume, *, keep_entropy: bool) -> Measured:
     """Segment a scan on its own grid, and say how sure the network is of it."""
     ready, task = make_ready(predictor, volume), predictor.bundle.task
-    axis, pieces = logit_pieces(predictor, ready)
-    return restore_measured(pieces, ready.prepared, task, axis=axis, keep_entropy=keep_entropy)
+
+    def restored() -> Measured:
+        axis, pieces = logit_pieces(predictor, ready)
+        return restore_measured(pieces, ready.prepared, task, axis=axis, keep_entropy=keep_entropy)
+
+    return _settled(predictor, restored)
 
 
 def make_ready(predictor: Predictor, volume: Volume) -> Ready:
@@ -133,15 +158,36 @@ def make_ready(predictor: Predictor, volume: Volume) -> Ready:
 
 def predict_prepared(predictor: Predictor, ready: Ready) -> Segmentation:
     """Segment a scan that was made ready."""
-    axis, pieces = logit_pieces(predictor, ready)
-    return restore(pieces, ready.prepared, predictor.bundle.task, axis=axis)
+
+    def restored() -> Segmentation:
+        axis, pieces = logit_pieces(predictor, ready)
+        return restore(pieces, ready.prepared, predictor.bundle.task, axis=axis)
+
+    return _settled(predictor, restored)
+
+
+def _settled(predictor: Predictor, act: Callable[[], Result]) -> Result:
+    """Act, and once more if a precision that was proposed for it does not agree with float32."""
+    network, before = predictor.network, predictor.settled
+    if not isinstance(network, Settling | InTurn):
+        return act()
+    network.forget()
+    found = [act()]
+    network.settle()
+    proposed = choose(predictor.options.precision, predictor.device)
+    new = [precision for n, precision in predictor.settled.items() if n not in before]
+    if all(precision.dtype == proposed.dtype for precision in new):
+        return found[0]
+    found.clear()  # not held meanwhile
+    return act()
 
 
 def logit_pieces(predictor: Predictor, ready: Ready) -> tuple[int, Iterator[Logits]]:
     """Return an axis of the prepared image, and along it the logits piece by piece.
 
     A piece is valid until the next one is asked for: together they are never held. The axis is the
-    longest, where the pieces are smallest.
+    longest, where the pieces are smallest. Where a precision is not settled, they are in the one
+    that is proposed.
 
     Of several networks one is held at a time, with what it alone would hold, and beside it a
     running sum on the grid of the first model's image (`ensemble.held_bytes`): one of the models'
@@ -198,13 +244,11 @@ def _pieces(
     """
     options, network, prepared = predictor.options, predictor.network_of(number), ready.prepared
     how, image = tiling_of(model, options), _tensor(prepared.image)
-    if isinstance(network, Settling):
-        middle = _middle(image, how).to(predictor.device)
-        network.settle(middle, exclusive=model.task.exclusive)
+    answering = network.begin() if isinstance(network, Settling) else network
     mask = foreground.outside_of(ready.volume, prepared, model.task) if options.skip else None
     background = torch.from_numpy(foreground.background_logits(model.task))
     outside = None if mask is None else Outside(torch.from_numpy(mask), background)
-    slabs = logit_slabs(network, image, how, axis=axis, device=predictor.device, outside=outside)
+    slabs = logit_slabs(answering, image, how, axis=axis, device=predictor.device, outside=outside)
     return (slab.cpu().numpy() for slab in slabs)
 
 
@@ -269,16 +313,6 @@ def _between(source: Prepared, result: Prepared) -> resampling.Cut | None:
     given, wanted = source.part, result.part
     first, start = resampling.firsts(given.place), resampling.firsts(wanted.place)
     return resampling.Cut(given.whole, wanted.whole, first, start)
-
-
-def _middle(
-    image: Float32[Tensor, "channels i j k"] | ImageOnDemand, how: Tiling
-) -> Float32[Tensor, "one channels a b c"]:
-    """Return the patch in the middle of an image, or all of a smaller one."""
-    sizes = zip(image.shape[1:], how.patch, strict=True)
-    firsts = [(max(0, (length - size) // 2), size) for length, size in sizes]
-    place = (slice(None), *(slice(first, first + size) for first, size in firsts))
-    return image[place][None]
 
 
 def _tensor(image: Image | ImageOnDemand) -> Float32[Tensor, "channels i j k"] | ImageOnDemand:

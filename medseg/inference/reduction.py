@@ -125,6 +125,7 @@ class Reducing:
             self._on_processor = load(
                 whole.bundle, torch.device("cpu"), whole.options, others=whole.others
             )
+            self._on_processor.settle_as(whole.settled)
         return self._on_processor
 
     def _say(self, text: str) -> None:

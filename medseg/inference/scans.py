@@ -1,12 +1,17 @@
 """Which files make a scan: single files, channels by name, case folders, folders of cases.
 
 A folder may hold images that are a case each; the channels of cases side by side, as in BraTS
-(`CASE_t1.nii.gz`, `CASE-t1n.nii.gz`) or nnU-Net (`CASE_0000.nii.gz`); DICOM slices; or, if it has
-no image itself, folders of these. Label maps that lie beside their scan (`_seg`, `_gt`) are left
-out, and so are ACDC's films (`_4d`) beside their frames. Of a data set that a layout knows and that
-fits the task, all cases are taken, called as there.
+(`CASE_t1.nii.gz`, `CASE-t1n.nii.gz`) or nnU-Net (`CASE_0000.nii.gz`); DICOM slices; or folders of
+these. A folder that was named may hold both images and such folders: all are taken, and those of
+which there are fewer are told of. Below it, what lies beside folders is a case, and they are its
+own: they are passed over, which is told.
+
+Label maps that lie beside their scan (`_seg`, `_gt`) are left out, and so are results of medseg,
+and ACDC's films (`_4d`) beside their frames. Of a data set that a layout knows and that fits the
+task, all cases are taken, called as there.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -15,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from medseg import formats
-from medseg.data import channel_names, layouts
+from medseg.data import channel_names, layouts, results
 from medseg.data.cases import Case
 from medseg.data.matching import Matched, match
 from medseg.errors import DataError, ImageError, MedsegError, UsageError
@@ -28,6 +33,13 @@ _NUMBERED: Final = re.compile(r"(?P<case>.+)_(?P<number>\d{4})")
 _FRAME: Final = re.compile(r"(?P<patient>.+)_frame\d+")
 _UNNAMED: Final = "number "
 _DEEPEST: Final = 4
+_PASSED_OVER: Final = "folders beside it that hold images, {} in number, were not searched"
+_BESIDE_FOLDERS: Final = (
+    "it lies beside folders that hold scans, {} in number; if it is none itself, move it away"
+)
+_IN_FOLDER: Final = (
+    "it lies in a folder beside scans, {} in number; if it is none itself, move it away"
+)
 
 
 @dataclass(frozen=True)
@@ -96,6 +108,8 @@ def find(paths: list[Path], task: Task, *, series: str | None = None) -> list[Sc
     """
     found: dict[tuple[Path, ...], Scan] = {}
     for path in paths:
+        if len(paths) > 1 and results.has_report(path) and not _in_folder(path, task, series):
+            continue  # results of an earlier run, named with all the others by a pattern
         for scan in _in(path, task, series):
             found.setdefault(tuple(image.absolute() for image in scan.case.images), scan)
     return list(found.values())
@@ -109,7 +123,7 @@ def _in(path: Path, task: Task, series: str | None) -> list[Scan]:
     matched, remark = _data_set(path, task)
     if matched is not None:
         return [Scan(case, matched=matched) for case in matched.data_set.cases]
-    scans = _in_folder(path, task, series, depth=0)
+    scans = _in_folder(path, task, series)
     if not scans:
         raise ImageError(
             "holds no image",
@@ -141,22 +155,39 @@ def _data_set(folder: Path, task: Task) -> tuple[Matched | None, str | None]:
         return None, None
 
 
-def _in_folder(folder: Path, task: Task, series: str | None, *, depth: int) -> list[Scan]:
+def _in_folder(folder: Path, task: Task, series: str | None, *, depth: int = 0) -> list[Scan]:
+    inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    here = _right_in(folder, [path.name for path in inside], task, series, depth=depth)
+    deeper = [
+        _in_folder(path, task, series, depth=depth + 1)
+        for path in inside
+        if depth < _DEEPEST and path.name[0] != "."
+    ]
+    below, holding = list(itertools.chain(*deeper)), sum(map(bool, deeper))
+    if not here or not below:
+        return [*here, *below]
+    if depth:
+        return [replace(scan, remark=_PASSED_OVER.format(holding)) for scan in here]
+    if len(here) > holding:
+        below = [replace(scan, remark=_IN_FOLDER.format(len(here))) for scan in below]
+    else:
+        here = [replace(scan, remark=_BESIDE_FOLDERS.format(holding)) for scan in here]
+    return [*here, *below]
+
+
+def _right_in(
+    folder: Path, inside: list[str], task: Task, series: str | None, *, depth: int
+) -> list[Scan]:
+    """Return the scans of a folder without those of the folders `inside` it."""
     if formats.holds_dicom(folder):
         named = folder if folder.name.strip(".") else folder.resolve()  # `.` has no name
         scan = Scan(Case(formats.stem(named), (named,)))
         return [scan] if depth == 0 or _may_hold(folder, series) else []
     files = sorted(file for file in folder.iterdir() if file.is_file() and _may_be_scan(file))
     names = {file.name for file in files}
-    folders = {path.name for path in folder.iterdir() if path.is_dir()}
-    images = [file for file in files if not _is_header(file.name, names)]
-    images = _without_labels(images, folders)
-    if images:
-        return _grouped(folder, images, task)
-    if depth == _DEEPEST:
-        return []
-    deeper = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
-    return [scan for inside in deeper for scan in _in_folder(inside, task, series, depth=depth + 1)]
+    images = [file for file in results.without(files) if not _is_header(file.name, names)]
+    images = _without_labels(images, set(inside))
+    return _grouped(folder, images, task) if images else []
 
 
 def _may_hold(folder: Path, series: str | None) -> bool:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from medseg.data.preprocessing import ImageOnDemand
-from medseg.inference.blend_weight import Blend, weight
+from medseg.inference.blend_weight import Blend
 from medseg.inference.blending import HELD, Answer, Band, box, replaced
 from medseg.shapes import Shape
 
@@ -174,7 +174,8 @@ class _Passage:
         self._band = Band(
             self._extent,
             self._axes,
-            weight(patch, tiling.blend),
+            patch,
+            tiling.blend,
             axis=axis,
             depth=self._depth,
             device=self._device,
@@ -185,7 +186,6 @@ class _Passage:
         predict = mirrored(network, self._tiling.mirror_axes)
         begins = self._axes[self._axis]
         for start, stop in zip(begins, [*begins[1:], self._extent[self._axis]], strict=True):
-            self._band.begin(start)
             for answers in self._answers(predict, start):
                 self._band.add(answers)
             for planes, ring in self._band.planes(start, stop):
@@ -200,7 +200,7 @@ class _Passage:
         return self._band.total(outputs)
 
     def _answers(self, predict: Network, start: int) -> Iterator[list[Answer]]:
-        """Yield the logits of the patches that begin at `start`, in groups of one plane along i."""
+        """Yield the logits of the patches that begin at `start`, in groups along k."""
         places = [
             (i, j, k)
             for i, j, k in itertools.product(*replaced(self._axes, self._axis, [start]))
@@ -209,7 +209,7 @@ class _Passage:
         held: list[Answer] = []
         for first in range(0, len(places), self._tiling.batch):
             for answer in self._computed(predict, places[first : first + self._tiling.batch]):
-                if len(held) == HELD or (held and held[0].start[0] != answer.start[0]):
+                if len(held) == HELD or (held and held[0].start[:2] != answer.start[:2]):
                     yield held
                     held = []
                 held.append(answer)
@@ -228,6 +228,7 @@ class _Passage:
     def _finished(self, planes: slice, ring: slice) -> Iterator[Float32[Tensor, "outputs i j k"]]:
         """Yield some planes of the band without what was padded, then make them empty."""
         total = self._total().narrow(1 + self._axis, ring.start, ring.stop - ring.start)
+        self._band.finish(planes, ring)
         self._fill(total, planes)
         inner = self._inner[self._axis]
         first, last = max(planes.start, inner.start), min(planes.stop, inner.stop)

@@ -18,7 +18,7 @@ from medseg.data import folds, layouts
 from medseg.errors import CasesFailedError, UsageError
 from medseg.evaluation import clinical_numbers, evaluate, score_files
 from medseg.evaluation.score import DEFAULT, Score, Scores
-from medseg.inference import cohort, cohort_run, predict
+from medseg.inference import cohort, cohort_run, listening, predict
 from medseg.inference.predict import Predictor
 from medseg.inference.report import NAME, Report, described
 from medseg.inference.scans import Scan
@@ -95,7 +95,7 @@ def resume(folder: Path, listener: Listener) -> Trained:
     return _train(read_request(RunFolder(folder / "fold0")), folder, listener)
 
 
-def score(trained: Trained, folder: Path, listener: cohort_run.Listener) -> Scores:
+def score(trained: Trained, folder: Path, listener: listening.Listener) -> Scores:
     """Predict what each fold held out, if that is not done yet, and score all of it together.
 
     Raises:
@@ -138,13 +138,13 @@ def _folds(request: Request) -> int:
     return folds.count(cases, data_set.splits, name=request.split)
 
 
-def _predict(run: RunFolder, predictor: Predictor, listener: cohort_run.Listener) -> None:
+def _predict(run: RunFolder, predictor: Predictor, listener: listening.Listener) -> None:
     """Predict the cases that a run held out, into its folder."""
     out = run.path / HELD_OUT
     scans = [Scan(case) for case in read_split(run).held_out]
     jobs = cohort.plan_jobs(scans, out, ".nii.gz")
     report = Report(out / NAME, described(predictor.bundle))
-    settings = cohort_run.Settings()
+    settings = cohort.Settings()
     outcome = cohort_run.run(jobs, predictor, settings, report, listener, write=export.write)
     if outcome.failures:
         count, first = len(outcome.failures), outcome.failures[0].error

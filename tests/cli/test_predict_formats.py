@@ -1,6 +1,8 @@
 """`medseg predict --format`, each file read by another program's reader."""
 
+import json
 import zipfile
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -10,9 +12,13 @@ import torch
 from slicerio import read_segmentation
 
 from medseg import bundle as bundles
-from medseg import networks
+from medseg import export, formats, networks
 from medseg.__main__ import run
+from medseg.cli import result_files
+from medseg.data.cases import Case
+from medseg.inference.scans import Scan
 from medseg.recipe import NetworkChoice
+from medseg.segmentation import Segmentation
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -65,6 +71,11 @@ def test_a_format_that_is_added_is_written_for_what_is_done(scan, untrained, tmp
     written = (tmp_path / "out" / "scan_seg.ctbl").stat().st_mtime_ns
     assert _predict(*arguments, "--format", "nii.gz,ctbl") == 0  # nothing is left to do
     assert (tmp_path / "out" / "scan_seg.ctbl").stat().st_mtime_ns == written
+    (tmp_path / "out" / "scan_seg.ctbl").unlink()
+    assert _predict(*arguments, "--format", "ctbl,nii.gz") == 0
+    assert (tmp_path / "out" / "scan_seg.ctbl").is_file()
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [Path(case["output"]).name for case in report["cases"]] == ["scan_seg.nii.gz"]
 
 
 def test_the_ending_of_the_output_is_a_format(scan, untrained, tmp_path):
@@ -124,3 +135,22 @@ def _rebuilt(file, label_map):
         number = group.SegmentIdentificationSequence[0].ReferencedSegmentNumber
         rebuilt[:, :, round(k)][frame.T > 0] = number
     return rebuilt
+
+
+def test_what_a_process_writes_that_runs_elsewhere_lands_in_the_same_place(
+    scan, untrained, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    exporters = export.chosen("ctbl,nii.gz")
+    jobs, leading = result_files.plan([Scan(Case("a", (scan,)))], Path("out"), exporters)
+    assert leading.FORMAT == "nii.gz"
+    assert jobs[0].beside == (Path("out/a_seg.ctbl"),)
+    write = result_files.writer(jobs, leading, exporters, formats.ANY)
+    grid = formats.read(scan).grid
+    found = Segmentation(np.zeros(grid.shape, np.uint8), grid, untrained.task)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    write(tmp_path / "out/a_seg.nii.gz", found)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *("a_seg.ctbl", "a_seg.nii.gz")
+    ]

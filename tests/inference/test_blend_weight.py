@@ -4,7 +4,7 @@ import torch
 from monai.data.utils import compute_importance_map
 from scipy import ndimage
 
-from medseg.inference.blend_weight import weight
+from medseg.inference.blend_weight import along, weight
 
 
 @pytest.mark.parametrize("patch", [(9, 9, 9), (5, 9, 17), (1, 7, 7), (16, 20, 6), (96, 96, 96)])
@@ -21,3 +21,11 @@ def test_that_of_nnunet_is_a_dot_behind_the_middle_blurred(patch):
     found = weight(patch, "nnunet").numpy()
     np.testing.assert_allclose(found, blurred / blurred.max(), rtol=1e-4, atol=1e-8)
     assert found.min() > 0
+
+
+@pytest.mark.parametrize("blend", ["gaussian", "nnunet"])
+def test_the_middle_of_an_axis_counts_one_and_its_ends_little(blend):
+    found = along(9, blend)
+    assert found.argmax() == 4
+    assert found[4] == 1
+    assert found[0].item() == pytest.approx(np.exp(-0.5 * (4 / (9 / 8)) ** 2))

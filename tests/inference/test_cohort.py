@@ -5,8 +5,15 @@ import pytest
 from medseg import task as tasks
 from medseg.data.cases import Case
 from medseg.errors import ImageError, UsageError
-from medseg.inference.cohort import plan_jobs
-from medseg.inference.scans import find
+from medseg.inference.cohort import (
+    Job,
+    Settings,
+    entropy_path,
+    files_of,
+    from_anywhere,
+    plan_jobs,
+)
+from medseg.inference.scans import Scan, find
 from tests.fake_data import FORMS
 
 TASK = tasks.read("hippocampus")
@@ -40,7 +47,7 @@ def test_results_lie_beside_their_scans_unless_a_folder_is_given(here):
 
 
 def test_all_images_of_a_folder_are_taken_in_order(here):
-    root = here("x/b.nii.gz", "x/a.nii", "x/notes.txt", "x/._a.nii", "x/deeper/c.nii")
+    root = here("x/b.nii.gz", "x/a.nii", "x/notes.txt", "x/._a.nii", "x/deeper/notes.txt")
     assert outputs(root, "x") == ["x/a_seg.nii.gz", "x/b_seg.nii.gz"]
 
 
@@ -228,3 +235,25 @@ def test_a_data_set_beside_loose_scans_is_planned_with_them(tmp_path, here):
     scans = find([tmp_path / "acdc", root / "x" / "a.nii.gz"], tasks.read("acdc"))
     jobs = plan_jobs(scans, tmp_path / "out", ".nii.gz")
     assert [job.scan.matched is None for job in jobs] == [False] * 12 + [True]
+
+
+def test_a_process_that_runs_elsewhere_finds_the_same_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    case = Case("a", (Path("a_t1.nii"), Path("a_t2.nii")), label=Path("a_seg.nii"), patient="p")
+    job = from_anywhere(Job(Scan(case), Path("out/a.nii.gz"), (Path("out/a.mrb"),)))
+    assert job.output == tmp_path / "out" / "a.nii.gz"
+    assert job.beside == (tmp_path / "out" / "a.mrb",)
+    assert job.case.images == (tmp_path / "a_t1.nii", tmp_path / "a_t2.nii")
+    assert job.case.label == tmp_path / "a_seg.nii"
+    assert (job.case.name, job.case.patient) == ("a", "p")
+
+
+@pytest.mark.parametrize("name", ["a_seg.nii.gz", "a_seg.seg.nrrd", "a.nii.gz"])
+def test_the_entropy_has_the_name_of_its_scan(tmp_path, name):
+    assert entropy_path(tmp_path / name) == tmp_path / "entropy/a_entropy.nii.gz"
+
+
+def test_the_files_of_a_job_end_with_its_output():
+    job = Job(Scan(Case("a", (Path("a.nii"),))), Path("o/a_seg.nii.gz"), (Path("o/a_seg.mrb"),))
+    assert files_of(job, Settings()) == (Path("o/a_seg.mrb"), Path("o/a_seg.nii.gz"))
+    assert files_of(job, Settings(uncertainty=True))[0] == Path("o/entropy/a_entropy.nii.gz")

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -5,8 +7,9 @@ import torch
 from medseg import export, formats
 from medseg.data.cases import Case
 from medseg.errors import ImageError
-from medseg.inference import cohort_run, predict
-from medseg.inference.cohort import Job
+from medseg.inference import cohort_run, precision, predict, settling
+from medseg.inference.cohort import Job, Settings
+from medseg.inference.options import Options
 from medseg.inference.report import Report
 from medseg.inference.scans import Scan
 
@@ -43,7 +46,7 @@ def run(jobs, predictor, report=None, **settings):
     outcome = cohort_run.run(
         jobs,
         predictor,
-        cohort_run.Settings(**settings),
+        Settings(**settings),
         report or Report(None, {}),
         ear,
         write=export.write,
@@ -100,6 +103,63 @@ def test_the_segmentation_is_the_one_of_a_single_prediction(scan, predictor, tmp
     assert np.array_equal(formats.read(job.output).voxels[0], expected)
 
 
-@pytest.mark.parametrize("name", ["a_seg.nii.gz", "a_seg.seg.nrrd", "a.nii.gz"])
-def test_the_entropy_has_the_name_of_its_scan(tmp_path, name):
-    assert cohort_run.entropy_path(tmp_path / name) == tmp_path / "entropy/a_entropy.nii.gz"
+def test_a_deleted_map_of_entropy_is_made_again_and_what_a_kill_left_is_removed(
+    scan, predictor, tmp_path
+):
+    out = tmp_path / "out"
+    job = Job(Scan(Case("a", (scan,))), out / "a_seg.nii.gz", (out / "a_seg.mrb",))
+
+    def again():
+        return run([job], predictor, Report(out / "report.json", {}), uncertainty=True)[1][0]
+
+    assert again() == ("start", 1, 0)
+    (out / "a_seg.mrb").touch()  # the writer of this test makes one format
+    assert again() == ("start", 1, 1)
+    (out / "entropy/a_entropy.nii.gz").unlink()
+    names = ("report.json", "a_seg.nii.gz", "a_seg.mrb", "entropy/a_entropy.nii.gz")
+    left = [(out / name).with_name(f".0123abcd.partial-{Path(name).name}") for name in names]
+    for path in left:
+        path.touch()
+    assert again() == ("start", 1, 0)
+    assert (out / "entropy/a_entropy.nii.gz").is_file()
+    assert not [path for path in left if path.exists()]
+    left[2].touch()
+    assert again() == ("start", 1, 1)  # removed where nothing is left to do, too
+    assert not left[2].exists()
+    (entry,) = Report(out / "report.json", {}).entries.values()
+    assert [Path(path).name for path in entry["outputs"]] == [
+        *("a_entropy.nii.gz", "a_seg.mrb", "a_seg.nii.gz")
+    ]
+
+
+@pytest.mark.slow
+def test_a_cohort_settles_once_on_what_to_compute_in(scan, untrained, tmp_path, monkeypatch):
+    judgements = iter(["one", "two", "three"])
+    monkeypatch.setattr(precision, "has_bfloat16", lambda _: True)
+    monkeypatch.setattr(settling, "judged", lambda *_, **__: (False, next(judgements)))
+    jobs = [Job(Scan(Case(n, (scan,))), tmp_path / f"{n}_seg.nii.gz") for n in "ab"]
+
+    def again(asked="auto", **settings):
+        predictor = predict.load(untrained, torch.device("cpu"), Options(asked))
+        report = Report(tmp_path / "report.json", {})
+        _, told = run(jobs, predictor, report, **settings)
+        entries = report.entries.values()
+        assert {entry["settings"]["precision"] for entry in entries} == {asked}
+        ((reason, used),) = {
+            (each["reason"].split("; ")[-1], each["used"])
+            for entry in entries
+            for each in entry["precisions"]
+        }
+        return reason, used, [step[1] for step in told if step[0] in ("remark", "done")]
+
+    assert again() == ("one", "bfloat16", ["a", "b"])
+    jobs[0].output.unlink()
+    assert again() == ("one", "bfloat16", ["a"])
+    assert again(overwrite=True) == ("two", "bfloat16", ["a", "b"])
+    monkeypatch.setattr(precision, "has_bfloat16", lambda _: False)
+    monkeypatch.setattr(cohort_run, "has_bfloat16", lambda _: False)
+    jobs[0].output.unlink()
+    reason, used, (remark, *done) = again()
+    assert (reason, used, done) == ("two", "bfloat16", ["a"])
+    assert "though this cpu emulates it" in remark
+    assert again("float32") == ("asked for", "float32", ["a", "b"])

@@ -65,13 +65,34 @@ def test_what_a_network_was_found_to_compute_in_holds_when_it_comes_back(
     monkeypatch.setattr(loading, "choose", lambda *_: low)
     several = InTurn(models[:2], CPU, "auto")
     assert not several.take(0).is_settled
-    several.take(0).settle(torch.zeros(1, 1, 2, 2, 2), exclusive=True)
-    found = several.take(0).precision
-    assert several.take(1).precision is low
+    several.take(0).begin()(torch.zeros(1, 1, 2, 2, 2))
+    assert several.found == {}
+    assert several.take(1).precision is low  # the first one settled when it was let go of
+    found = several.found[0]
     assert several.take(0).is_settled
     assert several.take(0).precision is found
     assert found is not low
     assert len(built) == 3
+
+
+def test_a_scan_that_was_broken_off_settles_nothing(models, built, monkeypatch):
+    monkeypatch.setattr(loading, "choose", lambda *_: Precision(torch.bfloat16, "tried"))
+    several = InTurn(models[:2], CPU, "auto")
+    several.take(1).begin()(torch.zeros(1, 1, 2, 2, 2))
+    several.forget()
+    several.take(0).begin()(torch.zeros(1, 1, 2, 2, 2))
+    several.settle()
+    assert several.found.keys() == {0}
+    assert [name for name, _ in built] == ["a", "b", "a"]
+
+
+def test_what_was_settled_elsewhere_holds_for_every_network(models, built):
+    several = InTurn(models[:2], CPU, "auto")
+    known = {n: Precision(torch.bfloat16, str(n)) for n in (0, 1)}
+    several.settle_as(known)
+    assert several.found == known
+    assert [several.take(n).precision.reason for n in (0, 1)] == ["0", "1"]
+    assert len(built) == 2
 
 
 def test_after_a_network_that_cannot_be_read_there_is_none(models, monkeypatch):

@@ -6,7 +6,7 @@ from torch import nn
 
 from medseg import networks, registry
 from medseg.inference import precision
-from medseg.inference.precision import Precision, agreement, largest, lowered, settle
+from medseg.inference.precision import Precision, agreement, largest, lowered
 
 CPU = torch.device("cpu")
 
@@ -103,30 +103,3 @@ def test_what_is_asked_for_is_taken_and_emulation_is_said(native):
     chosen = precision.choose("bfloat16", CPU)
     assert chosen.dtype == torch.bfloat16
     assert "emulates" in chosen.reason
-
-
-class Near(nn.Module):
-    """Two logits as far apart as `gap`, which bfloat16 may not tell from 0."""
-
-    def __init__(self, gap):
-        super().__init__()
-        self.gap = gap
-
-    def forward(self, x):
-        return torch.cat([x + self.gap, x], dim=1)
-
-
-@pytest.mark.parametrize(("gap", "kept"), [(-1.0, True), (-1e-4, False)])
-def test_a_proposal_is_kept_if_labels_agree(gap, kept):
-    patches = torch.rand(1, 1, 4, 4, 4, generator=torch.Generator().manual_seed(2)) + 1
-    network = Near(gap).eval()
-    chosen, settled = settle(network, Precision(torch.bfloat16, "proposed"), patches)
-    assert settled.dtype == (torch.bfloat16 if kept else torch.float32)
-    assert (chosen is network) != kept
-    assert "of the labels agree" in settled.reason
-
-
-def test_float32_needs_no_agreement():
-    network = Near(0.0)
-    proposed = Precision(torch.float32, "asked for")
-    assert settle(network, proposed, torch.zeros(1, 1, 2, 2, 2)) == (network, proposed)

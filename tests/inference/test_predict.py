@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from medseg import bundle as bundles
+from medseg import formats
 from medseg.bundle import Bundle
 from medseg.data import preprocessing
 from medseg.data.cases import Case, read_image
@@ -336,3 +337,24 @@ def test_models_that_prepare_scans_alike_share_the_image(hippocampus_task, make_
     loaded = predict.load(models[0], torch.device("cpu"), EXACT, others=tuple(models[1:]))
     predict.predict(loaded, Volume(voxels, Grid((11, 9, 10), np.eye(4))))
     assert prepared == ["a", "c"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_precision_that_does_not_agree_is_given_up_for_the_whole_scan(
+    untrained, scan, others, monkeypatch
+):
+    monkeypatch.setattr("medseg.inference.precision.has_bfloat16", lambda _: True)
+    monkeypatch.setattr("medseg.inference.settling.judged", lambda *_, **__: (True, "differs"))
+    cpu, more, volume = torch.device("cpu"), (untrained,) * others, formats.read(scan)
+    proposed = predict.load(untrained, cpu, others=more)
+    exact = predict.load(untrained, cpu, Options("float32"), others=more)
+    found, expected = (
+        predict.predict_measured(each, volume, keep_entropy=True) for each in (proposed, exact)
+    )
+    assert np.array_equal(found.segmentation.label_map, expected.segmentation.label_map)
+    assert np.array_equal(found.entropy, expected.entropy)
+    assert {n: each.name for n, each in proposed.settled.items()} == dict.fromkeys(
+        range(1 + others), "float32"
+    )
+    assert proposed.settled[others].reason == "in bfloat16 differs"

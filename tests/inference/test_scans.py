@@ -4,6 +4,8 @@ import pytest
 
 from medseg import task as tasks
 from medseg.errors import ImageError, UsageError
+from medseg.inference.cohort import plan_jobs
+from medseg.inference.report import Report
 from medseg.inference.scans import by_channel, find
 from tests.fake_data import FORMS
 
@@ -105,6 +107,9 @@ def test_a_name_that_tells_of_another_channel_is_refused(here):
 def test_folders_below_folders_are_searched_but_not_beside_images(here):
     root = here("x/deep/er/a.nii", "y/b.nii", "y/not/c.nii", "z/notes.txt", "x/.hidden/d.nii")
     assert found(task_of("only"), root).keys() == {"a", "b"}
+    remarks = {scan.case.name: scan.remark for scan in find([root], task_of("only"))}
+    assert remarks["a"] is None
+    assert "folders beside it that hold images, 1 in number, were not searched" in remarks["b"]
     with pytest.raises(ImageError, match="z: holds no image"):
         find([root / "z"], ONE)
 
@@ -172,3 +177,69 @@ def test_results_beside_a_folder_of_slices_are_no_scans(here):
     classed = b"\x02\x00\x02\x00UI\x1c\x001.2.840.10008.5.1.4.1.1.66.4\x00"  # of a segmentation
     (root / "p1_seg.dcm").write_bytes(bytes(128) + b"DICM" + classed)
     assert [scan.case.images for scan in find([root], ONE)] == [(root / "p1",)]
+
+
+@pytest.mark.parametrize(
+    ("names", "odd", "said"),
+    [
+        (["atlas.nii", "c1/a.nii", "c2/b.nii"], {"atlas"}, "beside folders that hold scans, 2 in"),
+        (["a.nii", "b.nii", "old/c.nii"], {"c"}, "in a folder beside scans, 2 in number"),
+    ],
+)
+def test_a_stray_image_hides_no_folders_and_is_told_of(here, names, odd, said):
+    scans = find([here(*names, "notes/x.txt")], task_of("only"))
+    assert {f"{scan.case.images[0].name}" for scan in scans} == {n.split("/")[-1] for n in names}
+    assert {scan.case.name for scan in scans if scan.remark} == odd
+    assert all(said in scan.remark for scan in scans if scan.remark)
+
+
+def test_a_stray_dicom_file_hides_no_folders(here):
+    root = here("IM1.dcm", "c1/a.nii", "c2/b.nii")
+    (root / "IM1.dcm").write_bytes(bytes(128) + b"DICM")
+    assert {scan.case.images[0] for scan in find([root], ONE)} == {
+        *(root, root / "c1/a.nii", root / "c2/b.nii")
+    }
+
+
+def reported(out, *names):
+    """Write empty results and the report that names them."""
+    out.mkdir(exist_ok=True)
+    for name in names:
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_bytes(b"")
+    Report(out / "report.json", {}).announce([out / name for name in names])
+
+
+RESULTS = ("a_seg.nii.gz", "a_seg.seg.nrrd", "entropy/a_entropy.nii.gz", "b_seg.nii.gz")
+
+
+@pytest.mark.parametrize("place", ["out", "c1/out", "."])
+def test_results_within_the_cohort_are_no_scans(here, place):
+    root = here("c1/a.nii", "c2/b.nii")
+    before = find([root], ONE)
+    reported(root / place, *RESULTS)
+    assert find([root], ONE) == before
+    if place == "out":  # named too where a shell puts folders in place of a pattern
+        assert find(sorted(root.iterdir()), ONE) == before
+
+
+def test_results_alone_are_no_scans(here):
+    root = here("out/notes.txt")
+    reported(root / "out", *RESULTS)
+    with pytest.raises(ImageError, match="out: holds no image"):
+        find([root / "out"], ONE)
+
+
+@pytest.mark.parametrize(
+    ("form", "task"),
+    [("brats_2021", "brats"), ("case_folders", "brats"), ("folders", "hippocampus")],
+)
+def test_results_within_a_data_set_are_not_of_it(tmp_path, form, task):
+    FORMS[form](tmp_path)
+    before = find([tmp_path], tasks.read(task))
+    assert all(scan.matched for scan in before)
+    jobs = plan_jobs(before, tmp_path / "labels_found", ".nii.gz")
+    reported(tmp_path / "labels_found", *(job.output.name for job in jobs))
+    after = find([tmp_path], tasks.read(task))
+    assert [scan.case for scan in after] == [scan.case for scan in before]
+    assert all(scan.matched for scan in after)

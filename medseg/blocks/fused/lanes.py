@@ -14,6 +14,8 @@ from medseg.blocks.selective_scan.cpu.lanes import FLAGS, INTEGERS, VECTOR, WIDT
 
 HALVES = ir.VectorType(ir.IntType(16), WIDTH)
 
+BITS = ir.VectorType(ir.IntType(1), WIDTH)
+
 ROUND = 0x7FFF
 """Added to the bits of a number, it carries into the upper half what is above the middle."""
 
@@ -30,8 +32,7 @@ def fetch(_typing, array, place):
         pointer = _pointer(context, builder, signature.args[0], *arguments[:2])
         if signature.args[0].dtype != types.int16:
             return builder.load(pointer, align=4, typ=VECTOR)
-        bits = builder.zext(builder.load(pointer, align=2, typ=HALVES), INTEGERS)
-        return builder.bitcast(builder.shl(bits, INTEGERS([16] * WIDTH)), VECTOR)
+        return _widen(builder, builder.load(pointer, align=2, typ=HALVES))
 
     return lanes(array, types.intp), generate
 
@@ -50,6 +51,84 @@ def put(_typing, array, place, value):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, lanes), generate
+
+
+@intrinsic
+@no_type_check
+def fetch_some(_typing, array, place, mask):
+    """Read those of sixteen numbers whose bit is set in `mask`; the others are 0, and not touched.
+
+    The lowest bit is that of the first number.
+    """
+
+    def generate(context, builder, signature, arguments):
+        kind, size = _kind(signature.args[0])
+        pointer = _pointer(context, builder, signature.args[0], *arguments[:2])
+        name = f"llvm.masked.load.v{WIDTH}{'i16' if size == 2 else 'f32'}"
+        given = [pointer, ir.IntType(32)(size), _mask(builder, arguments[2]), kind(None)]
+        values = _call(builder, name, kind, given)
+        return values if size != 2 else _widen(builder, values)
+
+    return lanes(array, types.intp, types.intp), generate
+
+
+@intrinsic
+@no_type_check
+def put_some(_typing, array, place, mask, value):
+    """Write the numbers that `fetch_some` reads."""
+
+    def generate(context, builder, signature, arguments):
+        _, size = _kind(signature.args[0])
+        pointer = _pointer(context, builder, signature.args[0], *arguments[:2])
+        value = arguments[3] if size != 2 else _narrow(builder, arguments[3])
+        name = f"llvm.masked.store.v{WIDTH}{'i16' if size == 2 else 'f32'}"
+        given = [value, pointer, ir.IntType(32)(size), _mask(builder, arguments[2])]
+        _call(builder, name, ir.VoidType(), given)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, lanes), generate
+
+
+@intrinsic
+@no_type_check
+def prefetch(_typing, array, place):
+    """Ask for the line of cache of a number, which need not be one of the array's."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = _pointer(context, builder, signature.args[0], *arguments)
+        for_reading, nearly_near, data = (ir.IntType(32)(n) for n in (0, 2, 1))
+        given = [pointer, for_reading, nearly_near, data]
+        _call(builder, "llvm.prefetch", ir.VoidType(), given)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+@no_type_check
+def _kind(array):
+    """Return the vector that an array holds, and the bytes of one number."""
+    return (HALVES, 2) if array.dtype == types.int16 else (VECTOR, 4)
+
+
+@no_type_check
+def _mask(builder, bits):
+    return builder.bitcast(builder.trunc(bits, ir.IntType(WIDTH)), BITS)
+
+
+@no_type_check
+def _call(builder, name, result, given):
+    """Call one of LLVM's own functions, whose name ends with the kind of pointer it takes."""
+    pointer = next(each.type for each in given if isinstance(each.type, ir.PointerType))
+    name = f"{name}.p0v{WIDTH}{'i16' if pointer == HALVES.as_pointer() else 'f32'}"
+    kind = ir.FunctionType(result, [each.type for each in given])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), given)
+
+
+@no_type_check
+def _widen(builder, halves):
+    """Make numbers of the bits of bfloat16."""
+    bits = builder.shl(builder.zext(halves, INTEGERS), INTEGERS([16] * WIDTH))
+    return builder.bitcast(bits, VECTOR)
 
 
 @no_type_check

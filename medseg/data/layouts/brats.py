@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from medseg.data import results
 from medseg.data.cases import Case
 from medseg.data.data_set import DataSet, plain, sequence
 from medseg.data.layouts import decathlon
@@ -161,7 +162,7 @@ def _part(name: str) -> str | None:
 def _cases(root: Path, naming: str) -> list[Case]:
     """Return the cases of one naming; a file that a case lacks is named as it should be."""
     found: dict[tuple[Path, str], dict[str, Path]] = {}
-    for path in sorted(root.rglob("*.nii*")):
+    for path in results.without(sorted(root.rglob("*.nii*"))):
         match = _FILE.fullmatch(path.name)
         if match is not None and match[naming] and not path.name.startswith("."):
             role = {**_OLD, **_NEW}[match[naming].lower()]
@@ -185,7 +186,7 @@ def _case(folder: Path, name: str, roles: dict[str, Path], naming: str) -> Case:
 
 def _odd_label(folder: Path, images: tuple[Path, ...]) -> Path | None:
     """Return the only other file of a folder whose name holds `seg`; None if there is not one."""
-    others = [path for path in folder.glob("*.nii*") if path not in images]
+    others = [path for path in results.without(folder.glob("*.nii*")) if path not in images]
     found = [path for path in others if "seg" in path.name.lower() and path.name[0] != "."]
     return found[0] if len(found) == 1 else None
 

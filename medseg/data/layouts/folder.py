@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from medseg import formats
-from medseg.data import label_names
+from medseg.data import label_names, results
 from medseg.data.cases import Case
 from medseg.data.data_set import DataSet
 from medseg.errors import listed
@@ -59,7 +59,7 @@ def recognise(root: Path) -> DataSet | None:
 def _files(folder: Path) -> dict[str, Path]:
     return {
         formats.stem(path): path
-        for path in sorted(folder.iterdir())
+        for path in results.without(sorted(folder.iterdir()))
         if path.is_file() and formats.suffix_of(path) is not None
     }
 

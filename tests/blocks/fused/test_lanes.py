@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from medseg.blocks.fused.lanes import fetch, greater, highest, products, put
+from medseg.blocks.fused.lanes import (
+    fetch,
+    fetch_some,
+    greater,
+    highest,
+    prefetch,
+    products,
+    put,
+    put_some,
+)
 from medseg.blocks.selective_scan.cpu.kernels import compiled
 
 
@@ -79,3 +88,32 @@ def test_a_product_is_that_of_matrices(rng):
     expected = start + a[:3, 2:] @ b
     assert out[0] == 0.0
     assert out[1:].reshape(3, 32) == pytest.approx(expected, abs=1e-5)
+
+
+@compiled
+def copy_some(out, x, start, mask):
+    prefetch(x, start + 1000)
+    put_some(out, start, mask, fetch_some(x, start, mask))
+
+
+def test_of_sixteen_only_those_of_the_mask_are_read_and_written():
+    given = torch.arange(40.0) + 1
+    chosen = [7, 8, 11, 22]
+    mask = sum(1 << (n - 7) for n in chosen)
+    wide, narrow = torch.zeros(40), torch.zeros(40, dtype=torch.bfloat16)
+    copy_some(wide.numpy(), given.numpy(), 7, mask)
+    copy_some(bits(narrow), bits(given.bfloat16()), 7, mask)
+    for out in (wide, narrow):
+        assert out.nonzero().flatten().tolist() == chosen
+        assert out[chosen].tolist() == [8.0, 9.0, 12.0, 23.0]
+
+
+@compiled
+def read_some(out, x, start, mask):
+    put(out, 0, fetch_some(x, start, mask))
+
+
+def test_what_the_mask_leaves_out_is_zero_even_before_the_first_number():
+    out = np.full(16, 9, np.float32)
+    read_some(out, np.arange(1, 5, dtype=np.float32), -14, 0b1100_0000_0000_0000)
+    assert out.tolist() == [0.0] * 14 + [1.0, 2.0]
