@@ -23,7 +23,7 @@ from medseg.inference.loading import InTurn
 from medseg.inference.predict import Predictor, tiling_of
 from medseg.inference.reduction import smaller
 from medseg.inference.scan_size import ScanSize
-from medseg.inference.settling import Settling
+from medseg.inference.settling import MOST_PATCHES, Settling
 from medseg.model import Model, prepare_alike
 from medseg.segmentation import label_map_dtype
 from medseg.shapes import Shape
@@ -31,6 +31,8 @@ from medseg.shapes import Shape
 FLOAT: Final = 4
 INDEX: Final = 8
 """Bytes of an index of torch."""
+LABEL: Final = 2
+"""Bytes of a label that was decided to judge a precision by."""
 WORKING: Final = 16_000_000
 """Bytes beside all that: buffers of files and threads, and what is freed but kept for later."""
 SLABS: Final = 3
@@ -180,10 +182,10 @@ def _tiles(predictor: Predictor, model: Model, per_voxel: float) -> int:
         tiles += (2 * outputs + channels) * FLOAT * voxels * batch
     several = predictor.network
     network = several.network if isinstance(several, InTurn) else several
-    if isinstance(network, Settling) and not network.is_settled:  # two copies, and two decisions
-        weights = sum(weight.numel() * weight.element_size() for weight in network.parameters())
-        decisions = (2 * INDEX if model.task.exclusive else 2 * outputs) * voxels
-        tiles = max(tiles, 2 * outputs * FLOAT * voxels + decisions + per_patch) + weights // 2
+    if isinstance(network, Settling) and not network.is_settled:  # patches to judge by, and a copy
+        decided = LABEL if model.task.exclusive else outputs
+        tiles += (MOST_PATCHES * (channels * FLOAT + decided) + INDEX) * voxels
+        tiles += sum(weight.numel() * weight.element_size() for weight in network.parameters()) // 2
     return tiles
 
 

@@ -138,9 +138,10 @@ def test_mirroring_further_models_and_an_open_precision_cost_memory(predictor):
     several = replace(alone, others=(alone.bundle,))
     assert memory_plan.needs(scan, several, 10**9).host - plain >= 4 * outputs * 100**3
     proposed = Precision(torch.bfloat16, "it has it")
-    for is_settled, more in ((False, 4 * 10**6 // 2), (True, 0)):
+    kept = (4 * (4 + 2) + 8) * voxels  # four patches with their labels, as indices at first
+    for is_settled, more in ((False, kept + 4 * 10**6 // 2), (True, 0)):
         network = nn.Sequential(nn.Linear(1000, 1000, bias=False))
-        settling = Settling(network, proposed, is_settled=is_settled)
+        settling = Settling(network, proposed, exclusive=True, is_settled=is_settled)
         given = replace(alone, network=settling)
         assert memory_plan.needs(scan, given, 10**9).host - plain == more
 

@@ -329,7 +329,7 @@ def test_patches_that_were_added_are_let_go_of_before_more_are_computed(monkeypa
         return patches.clone()
 
     monkeypatch.setattr(Band, "add", watched)
-    image = torch.randn(1, 6, 40, 6)
-    found = torch.cat([s.clone() for s in logit_slabs(network, image, Tiling((6, 4, 6)))], dim=1)
+    image = torch.randn(1, 6, 6, 40)
+    found = torch.cat([s.clone() for s in logit_slabs(network, image, Tiling((6, 6, 4)))], dim=1)
     torch.testing.assert_close(found, image)
     assert lengths == [HELD] * 4 + [3]  # 19 patches, 2 voxels apart
