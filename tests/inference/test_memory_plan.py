@@ -13,7 +13,7 @@ from torch import nn
 
 from medseg.bundle import Bundle
 from medseg.errors import ImageError, UsageError
-from medseg.inference import memory_plan, predict
+from medseg.inference import blending, memory_plan, predict
 from medseg.inference.memory_plan import Budget, Needs, parsed_bytes, shown, together
 from medseg.inference.options import Options
 from medseg.inference.precision import Precision
@@ -151,6 +151,27 @@ def test_mirroring_further_models_and_an_open_precision_cost_memory(predictor):
         settling = Settling(network, proposed, exclusive=True, is_settled=is_settled)
         given = replace(alone, network=settling)
         assert memory_plan.needs(scan, given, 10**9).host - plain == more
+
+
+def test_where_torch_blends_its_weights_count_too(predictor, monkeypatch):
+    scan = ScanSize(Grid((100, 90, 80), np.eye(4)), 1, 2)
+    compiled = memory_plan.needs(scan, predictor, 10**9).host
+    monkeypatch.setattr(blending, "import_error", lambda _: "it is broken")
+    weights = 2 * 4 * 64 * 90 * 80
+    assert memory_plan.needs(scan, predictor, 10**9).host - compiled == weights
+
+
+def test_a_batch_waits_as_a_whole(predictor, make_plan):
+    scan = ScanSize(Grid((100, 90, 80), np.eye(4)), 1, 2)
+
+    def host(batch):
+        plan = make_plan(patch=(64, 64, 64), inference=Inference(batch=batch))
+        bundle = replace(predictor.bundle, plan=plan)
+        return memory_plan.needs(scan, replace(predictor, bundle=bundle), 10**9).host
+
+    logits = 3 * 4 * 64**3
+    assert host(3) - host(2) == 10**9  # three wait with either
+    assert host(6) - host(3) == 3 * (10**9 + logits)
 
 
 def test_a_network_is_measured_once(predictor, monkeypatch):
