@@ -1,4 +1,4 @@
-"""Sixteen numbers of float32 or bfloat16 out of memory and back, and what attention does to them.
+"""Sixteen numbers of float32 or bfloat16 out of memory and back, and what loops do to them.
 
 numba has no bfloat16. An array of int16 holds its bits: the upper half of those of float32.
 """

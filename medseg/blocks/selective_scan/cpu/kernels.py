@@ -58,8 +58,10 @@ def fingerprint(*texts: bytes) -> str:
     return hashlib.sha256(b"\0".join([versions.encode(), *texts])).hexdigest()
 
 
-SOURCES = fingerprint(*(p.read_bytes() for p in sorted(Path(__file__).parent.glob("*.py"))))
-"""Of all files here: numba itself watches this one alone, and `lanes.py` is compiled into it."""
+_FOLDERS = (Path(__file__).parent, Path(__file__).parents[2] / "fused")
+SOURCES = fingerprint(*(p.read_bytes() for f in _FOLDERS for p in sorted(f.glob("*.py"))))
+"""Of all files whose functions are compiled into those of others; numba itself watches a function's
+own file alone."""
 
 
 class Kept(FunctionCache):  # type: ignore[misc]  # numba's types are seen where it is installed
