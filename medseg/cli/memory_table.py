@@ -37,11 +37,11 @@ def _row(
 ) -> tuple[str, ...]:
     try:
         size = _size(job, predictor, settings)
-        _, needs = there.fitting(size, predictor, where=job.case.name)
+        needs = there.fitting_anywhere(size, predictor, where=job.case.name)
     except MedsegError as error:
         return (job.case.name, error.what, "", "", "", "")
     several.append(needs)
-    gpu = shown(needs.device) if predictor.device.type == "cuda" else "none"
+    gpu = shown(needs.device) if needs.device else "none"
     shape, tile = ("x".join(map(str, each)) for each in (size.grid.shape, needs.patch))
     return (job.case.name, shape, tile, str(needs.batch), shown(needs.host), gpu)
 

@@ -217,7 +217,7 @@ class _Work:
         self.listener.on_step(job, "reading")
         size = scan_size.of_case(job.case, self.settings.choice)
         if size is not None:
-            self.there.fitting(size, self.predictor, where=job.image)
+            self.there.fitting_anywhere(size, self.predictor, where=job.image)
         volume = read_image(job.case, self.predictor.bundle.task, self.settings.choice)
         warnings = scan_warnings(volume, self.predictor)
         if warnings and self.settings.strict:
@@ -237,7 +237,9 @@ class _Work:
             torch.cuda.reset_peak_memory_stats(self.predictor.device)
         bundle, volume = self.predictor.bundle, given.volume
         self.listener.on_step(job, "segmenting")
-        measured = self.reducing.run(lambda model: self._measured(job, model, volume))
+        measured, applied = self.reducing.run(
+            lambda model: (self._measured(job, model, volume), model)
+        )
         memory.give_back()
         labels = describe_labels(volume, measured.segmentation.label_map, bundle.task)
         quality = assess(
@@ -245,7 +247,7 @@ class _Work:
         )
         seconds = given.seconds + time.monotonic() - began
         entry = entries.done(
-            self.expected[job], labels, quality, self.predictor, given.warnings, seconds=seconds
+            self.expected[job], labels, quality, applied, given.warnings, seconds=seconds
         )
         return _Found(measured, entry)
 

@@ -21,7 +21,7 @@ from medseg.errors import ImageError, UsageError
 from medseg.inference import blending, ensemble
 from medseg.inference.loading import InTurn
 from medseg.inference.predict import Predictor, tiling_of
-from medseg.inference.reduction import smaller
+from medseg.inference.reduction import DeviceTooSmallError, smaller
 from medseg.inference.scan_size import ScanSize
 from medseg.inference.settling import MOST_PATCHES, Settling
 from medseg.model import Model, prepare_alike
@@ -234,7 +234,8 @@ class Budget:
         """Make the batch smaller, then the tile, until a scan fits.
 
         Raises:
-            ImageError: It does not fit even so.
+            ImageError: It does not fit the machine's memory even so.
+            DeviceTooSmallError: It does not fit the GPU's.
         """
         tried: Predictor | None = predictor
         while tried is not None:
@@ -242,21 +243,34 @@ class Budget:
             if found.host <= self.limit and found.device <= self.on_device:
                 return tried, found
             tried = smaller(tried)
+        if found.host <= self.limit:
+            there = shown(self.on_device)
+            raise DeviceTooSmallError(
+                f"{shown(found.device)} of the GPU's memory, where {there} is"
+            )
         raise self._too_much(scan, found, where)
+
+    def fitting_anywhere(self, scan: ScanSize, predictor: Predictor, *, where: object) -> Needs:
+        """Return the peaks as they will be: on the processor where the GPU has too little.
+
+        Raises:
+            ImageError: It fits neither.
+        """
+        try:
+            _, found = self.fitting(scan, predictor, where=where)
+        except DeviceTooSmallError:
+            on_processor = replace(predictor, device=torch.device("cpu"))
+            _, found = self.fitting(scan, on_processor, where=where)
+        return found
 
     def _too_much(self, scan: ScanSize, found: Needs, where: object) -> ImageError:
         shape = "x".join(map(str, scan.grid.shape))
-        needed, there, what = found.host, self.limit, "memory"
-        remedy = (
-            "Close other programs, allow more with --max-memory, or cut the scan to what matters"
-        )
-        if found.host <= self.limit:
-            needed, there, what = found.device, self.on_device, "the GPU's memory"
-            remedy = "Close other programs that use the GPU, or take the processor: --device cpu"
+        needed, there = shown(found.host), shown(self.limit)
         return ImageError(
-            f"({shape} voxels) needs {shown(needed)} of {what}, and there is {shown(there)} for it",
+            f"({shape} voxels) needs {needed} of memory, and there is {there} for it",
             where=str(where),
-            remedy=remedy,
+            remedy="Close other programs, allow more with --max-memory, or cut the scan to what"
+            " matters",
         )
 
 
@@ -290,12 +304,14 @@ def _most_bytes(predictor: Predictor, *, exact: bool) -> int:
     """Measure what the dearest of the models' networks would take for a patch of the first's."""
     voxels = math.prod(predictor.bundle.plan.patch)
     firsts = itertools.accumulate((len(model.members) for model in predictor.models), initial=0)
-    found = []
-    for number, model in zip(firsts, predictor.models, strict=False):
+
+    def taken(number: int, model: Model) -> int:
+        """Measure one, which nothing holds when the next is loaded."""
         alone = replace(predictor, bundle=model, network=predictor.network_of(number), others=())
-        taken = network_bytes(alone, model.plan.patch, exact=exact)
-        found.append(math.ceil(taken * voxels / math.prod(model.plan.patch)))
-    return max(found)
+        found = network_bytes(alone, model.plan.patch, exact=exact)
+        return math.ceil(found * voxels / math.prod(model.plan.patch))
+
+    return max(itertools.starmap(taken, zip(firsts, predictor.models, strict=False)))
 
 
 def _free_on(device: torch.device) -> int:

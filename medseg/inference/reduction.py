@@ -22,6 +22,10 @@ MULTIPLE: Final = 32
 Result = TypeVar("Result")
 
 
+class DeviceTooSmallError(MemoryError):
+    """Not even the smallest tile fits the GPU, by what it is known to take."""
+
+
 def smaller(predictor: Predictor) -> Predictor | None:
     """Return all models with half the batch, else with half a tile; None if there is no less.
 
@@ -68,8 +72,9 @@ class Reducing:
     The batch and tile that were found to fit hold for the scans that follow, as a network takes
     the same for each of them. The processor is for one scan: it was too large, or the GPU was in
     use elsewhere, and the next one begins with the GPU and the whole tile again. So it does after a
-    scan that fitted nowhere. The network that was given stays where it is and as it is; the
-    processor's is read from the model's files when it is first needed, and kept.
+    scan that fitted nowhere. The network that was given stays where it is; the processor's is read
+    from the model's files when it is first needed, and kept. Both compute in what either settled
+    on, so that all scans are done alike.
 
     Args:
         predictor: The model as it is to be applied.
@@ -98,13 +103,19 @@ class Reducing:
                 if not memory.ran_out(error):
                     raise
                 reason = " ".join(str(error).split())
+                less = None if isinstance(error, DeviceTooSmallError) else smaller(tried)
             else:
-                self.predictor = tried if tried.device == self._whole.device else self._whole
+                self._begin_next_with(tried)
                 return result
-            tried = self._less(tried, reason)
+            tried = self._less(tried, less, reason)
 
-    def _less(self, tried: Predictor, reason: str) -> Predictor:
-        less = smaller(tried)
+    def _begin_next_with(self, tried: Predictor) -> None:
+        self.predictor = tried
+        if tried.device != self._whole.device:
+            self._whole.settle_as(tried.settled)
+            self.predictor = self._whole
+
+    def _less(self, tried: Predictor, less: Predictor | None, reason: str) -> Predictor:
         if less is not None:
             plan = less.bundle.plan
             batch, tile = plan.inference.batch, "x".join(map(str, plan.patch))
@@ -125,7 +136,7 @@ class Reducing:
             self._on_processor = load(
                 whole.bundle, torch.device("cpu"), whole.options, others=whole.others
             )
-            self._on_processor.settle_as(whole.settled)
+        self._on_processor.settle_as(self._whole.settled)
         return self._on_processor
 
     def _say(self, text: str) -> None:

@@ -9,7 +9,15 @@ from torch import nn
 from medseg import export, formats
 from medseg.data.cases import Case
 from medseg.errors import ImageError
-from medseg.inference import cohort_run, pipeline, precision, predict, scan_size, settling
+from medseg.inference import (
+    cohort_run,
+    memory_plan,
+    pipeline,
+    precision,
+    predict,
+    scan_size,
+    settling,
+)
 from medseg.inference.cohort import Job, Settings
 from medseg.inference.options import Options
 from medseg.inference.reduction import Reducing
@@ -134,6 +142,30 @@ def test_a_patch_that_is_too_large_to_be_measured_is_made_smaller(predictor):
     assert reducing.predictor.bundle.plan.patch == (32, 40, 32)
     assert there.tile == 32 * 40 * 32
     assert len(told) == 1
+
+
+def test_what_a_full_gpu_cannot_take_the_processor_does_and_is_reported_with(
+    scan, predictor, tmp_path, monkeypatch
+):
+    def network_bytes(model, *_, exact):  # noqa: ARG001
+        if model.device.type == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return 0
+
+    monkeypatch.setattr(memory_plan, "network_bytes", network_bytes)
+    free = {"mem_get_info": (0, 9), "memory_reserved": 0, "memory_allocated": 0}
+    for name, value in {**free, "reset_peak_memory_stats": None}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _, value=value: value)
+    on_gpu = replace(predictor, network=nn.Identity(), device=torch.device("cuda"))
+    report = Report(None, {})
+    jobs = [Job(Scan(Case(name, (scan,))), tmp_path / f"{name}_seg.nii.gz") for name in "ab"]
+    outcome, told = run(jobs, on_gpu, report)
+    assert outcome.failures == []
+    remarks = [text for step, text, *_ in told if step == "remark"]
+    assert remarks == ["The GPU's memory ran out; going on with the processor, which takes longer"]
+    entries = list(report.entries.values())
+    assert [list(entry["peak_memory_mb"]) for entry in entries] == [["host"]] * 2
+    assert [len(entry["precisions"]) for entry in entries] == [1, 1]
 
 
 def test_the_segmentation_is_the_one_of_a_single_prediction(scan, predictor, tmp_path):

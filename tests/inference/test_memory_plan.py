@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from medseg.inference import memory_plan, predict
 from medseg.inference.memory_plan import Budget, Needs, parsed_bytes, shown, together
 from medseg.inference.options import Options
 from medseg.inference.precision import Precision
+from medseg.inference.reduction import DeviceTooSmallError
 from medseg.inference.scan_size import ScanSize
 from medseg.inference.settling import Settling
 from medseg.recipe import Inference
@@ -110,8 +112,13 @@ def test_the_tile_fits_the_gpu_too_whose_memory_is_another(predictor, monkeypatc
     assert most.batch == 2
     _, less = Budget(10**12, most.device - 1, 10**8, 64**3).fitting(scan, on_gpu, where="a")
     assert (less.patch, less.batch) == ((64, 64, 64), 1)
-    with pytest.raises(ImageError, match=r"of the GPU's memory, and there is 1 MB .* --device cpu"):
-        Budget(10**12, 10**6, 10**8, 64**3).fitting(scan, on_gpu, where="a")
+    full = Budget(10**12, 10**6, 10**8, 64**3)
+    with pytest.raises(DeviceTooSmallError, match="of the GPU's memory, where 1 MB is"):
+        full.fitting(scan, on_gpu, where="a")
+    found = full.fitting_anywhere(scan, on_gpu, where="a")
+    assert found == full.needs(scan, predictor)  # the whole tile, on the processor
+    with pytest.raises(ImageError, match=r"of memory, and there is 1 MB"):
+        replace(full, limit=10**6).fitting_anywhere(scan, on_gpu, where="a")
     free = {"mem_get_info": (700, 900), "memory_reserved": 50, "memory_allocated": 20}
     for name, value in free.items():
         monkeypatch.setattr(torch.cuda, name, lambda _, value=value: value)
@@ -153,6 +160,24 @@ def test_a_network_is_measured_once(predictor, monkeypatch):
     )
     assert [memory_plan.budget(predictor, None).per_patch for _ in range(3)] == [7, 7, 7]
     assert len(seen) == 1
+
+
+def test_networks_are_measured_one_after_the_other(predictor, monkeypatch):
+    alive = weakref.WeakSet()
+
+    def build(_):
+        network = nn.Conv3d(1, 3, 1)
+        alive.add(network)
+        held.append(len(alive))
+        return network
+
+    held = []
+    monkeypatch.setattr(Bundle, "build_network", build)
+    monkeypatch.setattr(memory_plan, "network_bytes", lambda *_, exact: 5)  # noqa: ARG005
+    bundle = predictor.bundle
+    several = predict.load(bundle, predictor.device, Options("float32"), others=(bundle, bundle))
+    memory_plan.budget(several, None)
+    assert held == [1, 1, 1]
 
 
 def test_amounts_of_memory_are_read_and_shown():

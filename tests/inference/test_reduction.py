@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from medseg.bundle import Bundle
-from medseg.inference import predict
+from medseg.inference import predict, reduction
 from medseg.inference.options import Options
-from medseg.inference.reduction import Reducing, smaller
+from medseg.inference.precision import Precision
+from medseg.inference.reduction import DeviceTooSmallError, Reducing, smaller
+from medseg.inference.settling import Settling
 from medseg.inference.sliding_window import patch_starts
 from medseg.recipe import Inference
 from medseg.volume import Grid, Volume
@@ -148,6 +150,32 @@ def test_the_processor_takes_one_scan_with_a_network_of_its_own_that_is_kept(bun
     assert len(read) == 1
     assert told[-1] == "The GPU's memory ran out; going on with the processor, which takes longer"
     assert len(told) == len(set(told)) == 4
+
+
+def test_what_the_gpu_cannot_hold_goes_to_the_processor_and_both_compute_alike(bundle, monkeypatch):
+    def load_on(_, device, *__, others):
+        network = Settling(Hungry(9), lower, exclusive=True, is_settled=False)
+        return predict.Predictor(bundle, network, device, others=others)
+
+    lower = Precision(torch.bfloat16, "it has it")
+    monkeypatch.setattr(reduction, "load", load_on)
+    on_gpu = load_on(bundle, torch.device("cuda"), others=())
+    told, seen = [], []
+    reducing = Reducing(on_gpu, told.append)
+
+    def act(less):
+        seen.append((less.device.type, less.settled))
+        if less.device.type == "cuda":
+            raise DeviceTooSmallError("1 GB of the GPU's memory")
+        less.settle_as({0: Precision(torch.float32, "as they say")})
+        return less
+
+    reducing.run(act)
+    reducing.run(act)
+    assert [device for device, _ in seen] == ["cuda", "cpu"] * 2
+    assert [len(settled) for _, settled in seen] == [0, 0, 1, 1]
+    assert seen[2][1] == seen[3][1] == {0: Precision(torch.float32, "as they say")}
+    assert len(told) == 1
 
 
 def test_what_fits_nowhere_is_a_lack_of_memory_and_other_errors_are_their_own(predictor_of, scan):
