@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medseg.cli.console import err, out
-from medseg.cli.train import Device, Display, of_what, summary
+from medseg.cli.train import Device, Display, network_of, of_what, quoted, summary
 from medseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def plan(
         split=split,
         numbering=numbering,
     )
+    network_of(request)
     planned = _planned(request)
     text = recipes.plan_text(planned.plan, planned.reasons)
     if output is None:
@@ -83,7 +84,9 @@ def plan(
         return
     files.write_text(output, text)
     err.print(summary(planned.plan), highlight=False, markup=False)
-    out.print(f"{output}: read it, change it, then train by it with --plan {output}")
+    begun = "".join(f" --init {quoted(given)}" for given in init or ())
+    told = f"{output}: read it, change it, then train by it with --plan {quoted(output)}{begun}"
+    out.print(told, highlight=False, markup=False)
 
 
 def _planned(request: "Request") -> "Planned":
@@ -92,4 +95,7 @@ def _planned(request: "Request") -> "Planned":
     ground = planning.ground(request)
     with Display() as display:
         data = fit.measured(ground, display)
-        return planning.planned(request, ground, data, processes=1)
+        planned = planning.planned(request, ground, data, processes=1)
+        for said in planned.concerns:
+            display.on_concern(said)
+        return planned

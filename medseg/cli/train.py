@@ -117,12 +117,12 @@ def train(
         numbering=numbering,
         devices=devices or 1,
         nodes=nodes or 1,
-        plan=None if plan is None else str(plan),
+        plan=None if plan is None else str(plan.resolve()),
         plan_text=_plan_text(plan, network, recipe),
     )
     part = "folds" if every else f"fold{held_out}"
     part = part if split in (None, "folds") else split
-    name = _network(request)
+    name = network_of(request)
     place_of_run = out_folder or Path("runs") / f"{title}-{name}-{part}"
     if every:
         _cross_validate(request, place_of_run)
@@ -151,8 +151,12 @@ def _plan_text(plan: Path | None, network: str | None, recipe: str | None) -> st
         ) from error
 
 
-def _network(request: "Request") -> str:
-    """Return which network will be trained; what is wrong with recipe or plan is found here."""
+def network_of(request: "Request") -> str:
+    """Return which network will be trained, and say so if it is as its paper did.
+
+    Raises:
+        UsageError: The recipe or the plan, or a setting of it, is wrong.
+    """
     from medseg import recipe as recipes
     from medseg.training import planning
 
@@ -222,7 +226,7 @@ def _cross_validate(request: "Request | None", folder: Path) -> None:
         else:
             trained = cross_validation.begin(request, folder, display)
     if not trained.finished:
-        out.print(f"Stopped and saved. Go on with: medseg train --resume --out {_quoted(folder)}")
+        out.print(f"Stopped and saved. Go on with: medseg train --resume --out {quoted(folder)}")
         raise typer.Exit(130)
     if processes.is_follower():  # the first process predicts and scores for all
         return
@@ -243,14 +247,15 @@ def _show(outcome: "Outcome") -> None:
     except OutputError as error:  # the model is there all the same
         err.print(f"The model could not be put on this machine's list: {error}")
     if not outcome.finished:
-        out.print(f"Stopped and saved. Go on with: medseg train --resume --out {_quoted(run)}")
+        out.print(f"Stopped and saved. Go on with: medseg train --resume --out {quoted(run)}")
         raise typer.Exit(130)
     dice = "" if math.isnan(outcome.dice) else f", validation Dice {outcome.dice:.3f}"
     out.print(f"Trained{dice}: {run}")
-    out.print(f"Segment a scan with: medseg predict SCAN --model {_quoted(run)}")
+    out.print(f"Segment a scan with: medseg predict SCAN --model {quoted(run)}")
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
+    """Return a path as a shell takes it."""
     return f'"{path}"' if re.search(r"[^\w./\\:~-]", str(path)) else str(path)
 
 
@@ -312,6 +317,10 @@ class Display:
     def on_interrupt(self) -> None:
         """Say that Ctrl-C was heard."""
         err.print("Stopping after this step; press Ctrl-C again to stop at once, unsaved.")
+
+    def on_concern(self, said: str) -> None:
+        """Say what may go wrong with the plan, or was changed in it."""
+        err.print(said)
 
     def on_init(self, report: "weights.Report") -> None:
         """Say what became of the weights to begin with."""

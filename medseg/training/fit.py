@@ -22,7 +22,6 @@ from medseg.data.cases import Case
 from medseg.data.folds import Split
 from medseg.data.store import StoredCase
 from medseg.errors import UsageError
-from medseg.experience import Experience
 from medseg.recipe import Plan
 from medseg.survey import survey as surveys
 from medseg.survey.survey import Survey
@@ -37,7 +36,10 @@ from medseg.training.prior import begin_at_frequency
 from medseg.training.run_folder import (
     Request,
     RunFolder,
+    last_dice,
+    read_experience,
     read_metrics,
+    read_plan,
     read_request,
     read_split,
     start,
@@ -61,6 +63,9 @@ class Listener(Protocol):
 
     def on_plan(self, plan: Plan, split: Split) -> None:
         """Take note of what will be trained on what."""
+
+    def on_concern(self, said: str) -> None:
+        """Take note of what may go wrong with the plan, or was changed in it."""
 
     def on_init(self, report: weights.Report) -> None:
         """Take note of what became of the weights to begin with."""
@@ -136,7 +141,7 @@ def resume(folder: RunFolder, listener: Listener) -> Outcome:
         processes.wait()
         weights = stood.average
         task, plan = stood.task, stood.plan
-        return _written(folder, task, plan, weights, finished=True, dice=_last_dice(folder))
+        return _written(folder, task, plan, weights, finished=True, dice=last_dice(folder))
     return _go_on(stood, request, folder, listener)
 
 
@@ -156,7 +161,7 @@ def _stood(folder: RunFolder) -> _Stood:
     parts = read_split(folder)
     with _explained(folder):
         task = tasks.parse(folder.task.read_text(encoding="utf-8"), where=folder.task)
-        plan = recipes.read_plan(folder.plan.read_text(encoding="utf-8"), where=folder.plan)
+        plan = read_plan(folder)
         if not folder.checkpoint.exists():
             return _Stood(task, plan, parts, 0, finished=False, average={})
         checkpoint = torch.load(folder.checkpoint, weights_only=True, map_location="cpu")
@@ -184,7 +189,7 @@ def _follow(folder: RunFolder, listener: Listener) -> Outcome:
 def _ended(folder: RunFolder) -> Outcome:
     """Return how a run ended once the first process has written that."""
     processes.wait()
-    return Outcome(bundles.read(folder.path), _stood(folder).finished, _last_dice(folder))
+    return Outcome(bundles.read(folder.path), _stood(folder).finished, last_dice(folder))
 
 
 def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: bool) -> Outcome:
@@ -194,9 +199,13 @@ def _begin(request: Request, folder: RunFolder, listener: Listener, *, anew: boo
     start(folder, request, task, anew=anew)
     write_split(folder, parts)
     data = measured(ground, listener)
-    planned = planning.planned(request, ground, data, processes=processes.count())
-    plan = planned.plan
-    files.write_text(folder.plan, recipes.plan_text(plan, planned.reasons))
+    plan = read_plan(folder) if anew and folder.plan.is_file() else None
+    if plan is None:
+        planned = planning.planned(request, ground, data, processes=processes.count())
+        plan = planned.plan
+        for said in planned.concerns:
+            listener.on_concern(said)
+        files.write_text(folder.plan, recipes.plan_text(plan, planned.reasons))
     if data.experience is not None:
         files.write_text(folder.experience, experiences.text(data.experience))
     network, given = _fresh(plan, task, request, listener)  # may refuse: before cases are prepared
@@ -312,7 +321,7 @@ def _with_less(
             "the memory of the device does not suffice",
             where=folder.path,
             remedy="Choose a smaller network with --set network.options.size=small, or a"
-            " smaller --set patch=[64,64,64] and --set training.batch=1",
+            f" smaller --set patch=[64,64,64] and --set {planning.batch_setting(request)}=1",
         )
     plan, said = found
     listener.on_smaller(said)
@@ -337,7 +346,7 @@ def _trained(
     task, plan = data.task, data.plan
 
     def keep_best(weights: dict[str, Tensor]) -> None:
-        bundles.write(folder.best, task, plan, weights, experience=_experience(folder))
+        bundles.write(folder.best, task, plan, weights, experience=read_experience(folder))
 
     overseer = Overseer(
         folder,
@@ -366,22 +375,11 @@ def _written(
 ) -> Outcome:
     """Write what a run leaves behind, finished or stopped."""
     curves.draw(read_metrics(folder.metrics), folder.curves)
-    bundle = bundles.write(folder.bundle, task, plan, weights, experience=_experience(folder))
+    bundle = bundles.write(folder.bundle, task, plan, weights, experience=read_experience(folder))
     if finished and folder.shared_cache is None:
         shutil.rmtree(folder.cache, ignore_errors=True)
     processes.wait()  # for those that follow, until the model is there
     return Outcome(bundle, finished, dice)
-
-
-def _experience(folder: RunFolder) -> Experience | None:
-    """Read what the run noted of its cases; runs of older versions noted nothing."""
-    path = folder.experience
-    return experiences.parse(path.read_text("utf-8"), where=path) if path.is_file() else None
-
-
-def _last_dice(folder: RunFolder) -> float:
-    rows = read_metrics(folder.metrics)
-    return rows[-1]["dice_mean"] if rows else float("nan")
 
 
 @contextmanager

@@ -20,6 +20,10 @@ Measured: the peaks in `benchmarks/RESULTS.md` of a forward and backward pass (f
 `base`, 96x96x96 voxels, float32 on a CPU), less weights and gradients, are 0.9 to 1.5 times what
 `kept_bytes` counts. bfloat16 needs less."""
 
+LOSS: Final = 5
+"""Tensors of the logits' shape in float32 that the loss takes: three of them are kept for the
+backward pass (logits, their softmax, targets), beside what is computed with them."""
+
 SHARE: Final = {"cuda": 0.8, "cpu": 0.5}
 """Of the memory that a step may take; data, validation and other programs need some too."""
 
@@ -49,26 +53,42 @@ class Need:
         return max(0, int((budget - self.weights) // self.image))
 
 
-def need(network: nn.Module, image: Tensor, *, deep: bool) -> Need:
+def need(network: nn.Module, image: Tensor, *, out_channels: int, deep: bool) -> Need:
     """Count what a training step of `network` needs for each image such as `image`.
 
     Args:
         network: Best without values, on the device `meta`, as the image.
         image: A batch of one.
+        out_channels: Of the logits, for the loss.
         deep: Whether coarser logits are supervised too, where the network has them.
     """
     weights = sum(weight.numel() * weight.element_size() for weight in network.parameters())
-    return Need(COPIES * weights, TRANSIENT * kept_bytes(network, image, deep=deep))
+    loss = LOSS * 4 * out_channels * image[0, 0].numel()
+    return Need(COPIES * weights, TRANSIENT * kept_bytes(network, image, deep=deep) + loss)
 
 
-def budget_bytes(device: torch.device) -> float:
+def budget_bytes(device: torch.device, *, sharing: int = 1) -> float:
     """Return what a step may need.
 
     It follows from the size of the memory, used or not: a plan must not depend on the hour.
+
+    Args:
+        device: Where it is computed.
+        sharing: Processes of this machine that share the memory, unless each has a GPU.
     """
     if device.type == "cuda":
         return min(MOST_ON_GPU, SHARE["cuda"] * torch.cuda.mem_get_info(device)[1])
-    return SHARE["cpu"] * memory.total_bytes()
+    return SHARE["cpu"] * memory.total_bytes() / sharing
+
+
+def concerns(needed: float, budget: float) -> tuple[str, ...]:
+    """Say that a step which needs so many bytes may not fit; nothing if it does."""
+    if needed <= budget:
+        return ()
+    return (
+        f"A step needs about {needed / 1e9:.1f} GB, more than the {budget / 1e9:.1f} GB to plan"
+        " with: memory may run out. Choose a smaller patch, batch or network.",
+    )
 
 
 def kept_bytes(network: nn.Module, image: Tensor, *, deep: bool) -> int:

@@ -52,10 +52,12 @@ class Planned:
     Attributes:
         plan: The plan.
         reasons: For fields of the plan, one sentence each.
+        concerns: What a user should be told at once.
     """
 
     plan: Plan
     reasons: dict[str, str]
+    concerns: tuple[str, ...] = ()
 
 
 def resolve(
@@ -66,6 +68,8 @@ def resolve(
     *,
     cases: int,
     pretrained: bool = False,
+    processes: int = 1,
+    sharing: int = 1,
 ) -> Planned:
     """Decide everything the recipe leaves open.
 
@@ -77,6 +81,8 @@ def resolve(
         cases: Number of training cases.
         pretrained: Whether weights will be loaded, so that the network's options must stay those
             of its size, or of the model that they come from.
+        processes: How many share a batch that was asked for; an automatic one is for each.
+        sharing: How many share the memory of a CPU.
 
     Raises:
         UsageError: The network does not exist or does not take an option.
@@ -91,16 +97,26 @@ def resolve(
         return need_of(suited(patch), task, patch, deep=recipe.training.deep_supervision)
 
     median = median_shape(data, spacing_mm)
-    budget = memory_need.budget_bytes(device)
-    found = _sized(recipe, median, spacing_mm, need, cases=cases, device=device, budget=budget)
-    training, why_slices = _augmented(_decided(recipe.training), found.patch, spacing_mm)
+    budget = memory_need.budget_bytes(device, sharing=sharing)
+    batch = recipe.training.batch
+    found = _sized(
+        recipe.patch,
+        "auto" if batch == "auto" else share(batch, processes),
+        median,
+        spacing_mm,
+        need,
+        cases=cases,
+        device=device,
+        budget=budget,
+    )
+    training, why_slices = augmented(_decided(recipe.training), found.patch, spacing_mm)
     plan = Plan(
         network=suited(found.patch),
         patch=found.patch,
         spacing_mm=spacing_mm,
         windows=data.windows,
         channels=tuple(task.channels),
-        batch=found.batch,
+        batch=found.batch if batch == "auto" else batch,
         steps_per_epoch=_steps(recipe, cases),
         precision=_precision(recipe, device),
         training=training,
@@ -120,27 +136,36 @@ def resolve(
             "training": f"{why_slices} Mirrored along: {', '.join(task.mirror_axes) or 'nothing'}"
             " (the task says which axes may be).",
         },
+        memory_need.concerns(found.need.of(found.batch), budget),
     )
 
 
-def for_processes(plan: Plan, count: int, *, automatic: bool) -> Plan:
+def share(batch: int, processes: int) -> int:
+    """Return how many patches of a batch the process with most of them has."""
+    return -(-batch // processes)
+
+
+def for_processes(
+    plan: Plan, count: int, *, automatic: bool, setting: str = "training.batch"
+) -> Plan:
     """Return the plan for several processes that share every batch.
 
     Args:
         plan: Of one process.
         count: How many there are.
         automatic: Whether the batch follows from the memory, which each process has of its own.
+        setting: What the batch is called where it was asked for.
 
     Raises:
         UsageError: A batch that was asked for cannot be shared equally.
     """
     if automatic:
         return plan.model_copy(update={"batch": plan.batch * count})
-    fitting = -(-plan.batch // count) * count
+    fitting = share(plan.batch, count) * count
     if plan.batch != fitting:
         raise UsageError(
             f"a batch of {plan.batch} cannot be shared equally by {count} processes",
-            remedy=f"Choose a multiple, such as --set training.batch={fitting}",
+            remedy=f"Choose a multiple, such as --set {setting}={fitting}",
         )
     return plan
 
@@ -198,7 +223,7 @@ def need_of(choice: NetworkChoice, task: Task, patch: Shape, *, deep: bool) -> N
         network = build_network(choice, task)
         image = torch.zeros(1, len(task.channels), *patch)
     try:
-        return memory_need.need(network, image, deep=deep)
+        return memory_need.need(network, image, out_channels=task.out_channels, deep=deep)
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(
@@ -228,7 +253,8 @@ def thick_axis(patch: Shape, spacing_mm: Spacing) -> Literal["x", "y", "z", "non
 
 
 def _sized(
-    recipe: Recipe,
+    patch: Shape | Literal["auto"],
+    batch: int | Literal["auto"],
     median: Shape,
     spacing_mm: Spacing,
     need: Callable[[Shape], Need],
@@ -237,11 +263,11 @@ def _sized(
     device: torch.device,
     budget: float,
 ) -> Sized:
-    automatic = recipe.training.batch == "auto"
-    batch = SMALLEST_BATCH if recipe.training.batch == "auto" else recipe.training.batch
-    if recipe.patch != "auto":
-        patch = recipe.patch
-        found = Sized(patch, batch, need(patch))
+    """Choose patch and batch, unless they were asked for, of what one device computes."""
+    least = SMALLEST_BATCH if batch == "auto" else batch
+    if patch != "auto":
+        needed = need(patch)
+        found = Sized(patch, least if needed.of(least) <= budget else 1, needed)
     else:
         found = patch_size.fitting(
             median,
@@ -249,9 +275,9 @@ def _sized(
             need,
             budget=budget,
             worthwhile=patch_size.WORTHWHILE[device.type],
-            batch=batch,
+            batch=least,
         )
-    if not automatic:
+    if batch != "auto":
         return replace(found, batch=batch)
     if device.type != "cuda":  # its time grows with the batch
         return found
@@ -267,7 +293,7 @@ def _steps(recipe: Recipe, cases: int) -> int:
     return min(high, max(low, math.ceil(cases / batch)))
 
 
-def _augmented(training: Training, patch: Shape, spacing_mm: Spacing) -> tuple[Training, str]:
+def augmented(training: Training, patch: Shape, spacing_mm: Spacing) -> tuple[Training, str]:
     """Decide within which slices patches are turned, and say why."""
     augmentation = training.augmentation
     if augmentation.slices_across != "auto":

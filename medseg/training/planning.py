@@ -1,8 +1,8 @@
 """What a run will do, from what a user asked for; nothing is trained or written yet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import torch
 
@@ -20,7 +20,16 @@ from medseg.task import Task
 from medseg.training import fingerprint, initial, memory_need
 from medseg.training.fingerprint import Fingerprint
 from medseg.training.memory_need import Need
-from medseg.training.plan import Planned, build_network, for_processes, need_of, resolve, sized
+from medseg.training.plan import (
+    Planned,
+    augmented,
+    build_network,
+    for_processes,
+    need_of,
+    resolve,
+    share,
+    sized,
+)
 from medseg.training.run_folder import AUTO, Request
 
 
@@ -84,22 +93,27 @@ def planned(request: Request, stands_on: Ground, data: Fingerprint, *, processes
     Raises:
         UsageError: A setting or the plan is wrong, or its batch cannot be shared.
     """
-    task, device = stands_on.task, device_of(request)
+    task = stands_on.task
     if request.plan_text is not None:
-        plan = plan_of(request, task)
-        return Planned(for_processes(plan, processes, automatic=False), _why(request, plan, task))
+        return _given(request, task, processes)
     recipe = recipe_of(request)
     found = resolve(
         recipe,
         task,
         data,
-        device,
+        device_of(request),
         cases=len(stands_on.parts.training),
         pretrained=bool(request.init),
+        processes=processes,
+        sharing=request.devices,
     )
     automatic = recipe.training.batch == "auto"
-    plan = for_processes(found.plan, processes, automatic=automatic)
-    return Planned(plan, found.reasons)
+    return replace(found, plan=for_processes(found.plan, processes, automatic=automatic))
+
+
+def batch_setting(request: Request) -> str:
+    """Name what the batch is called behind --set: a plan has it as a field of its own."""
+    return "training.batch" if request.plan_text is None else "batch"
 
 
 def recipe_of(request: Request) -> Recipe:
@@ -196,10 +210,38 @@ def _need(request: Request, plan: Plan, task: Task) -> Need:
         raise UsageError(error.what, where=request.plan, remedy=error.remedy) from error
 
 
-def _why(request: Request, plan: Plan, task: Task) -> dict[str, str]:
-    need = _need(request, plan, task)
-    budget = memory_need.budget_bytes(device_of(request))
-    return {
+def _given(request: Request, task: Task, processes: int) -> Planned:
+    """Take the plan that was given, and decide what it leaves open."""
+    device, asked = device_of(request), plan_of(request, task)
+    precision, said = _precision(request, asked, device)
+    training, why_slices = augmented(asked.training, asked.patch, asked.spacing_mm)
+    plan = for_processes(
+        asked.model_copy(update={"precision": precision, "training": training}),
+        processes,
+        automatic=False,
+        setting=batch_setting(request),
+    )
+    needed = _need(request, plan, task).of(share(plan.batch, processes))
+    budget = memory_need.budget_bytes(device, sharing=request.devices)
+    reasons = {
         "network": f"This plan was given: {Path(request.plan or '').name}",
-        "patch": f"A step needs about {need.of(plan.batch) / 1e9:.1f} GB of {budget / 1e9:.1f} GB.",
+        "patch": f"A step needs about {needed / 1e9:.1f} GB of {budget / 1e9:.1f} GB.",
+        "precision": said,
+        "training": why_slices,
     }
+    told = (said,) if said else ()
+    return Planned(plan, reasons, (*told, *memory_need.concerns(needed, budget)))
+
+
+def _precision(
+    request: Request, plan: Plan, device: torch.device
+) -> tuple[Literal["float32", "bfloat16"], str]:
+    """Leave a plan's bfloat16 to GPUs, unless it was asked for beside the plan, and say so."""
+    keys = {setting.partition("=")[0].strip() for setting in request.settings}
+    asked = not keys.isdisjoint({"precision", "training.precision"})
+    if plan.precision == "float32" or device.type == "cuda" or asked:
+        return plan.precision, ""
+    return "float32", (
+        "The plan's bfloat16 is for GPUs: on a CPU it becomes float32, unless asked for with"
+        " --set precision=bfloat16."
+    )

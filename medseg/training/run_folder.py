@@ -28,11 +28,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+from medseg import experience as experiences
 from medseg import files
+from medseg import recipe as recipes
 from medseg import task as tasks
 from medseg.data.cases import Case
 from medseg.data.folds import BY_FOLDS, Split
 from medseg.errors import UsageError
+from medseg.experience import Experience
+from medseg.recipe import Plan
 from medseg.segmentation import FileValues
 from medseg.task import Task
 from medseg.version import __version__
@@ -235,6 +239,22 @@ def read_request(folder: RunFolder) -> Request:
         ) from error
 
 
+def read_plan(folder: RunFolder) -> Plan:
+    """Read what a run trains by.
+
+    Raises:
+        OSError: There is none.
+        UsageError: It is damaged.
+    """
+    return recipes.read_plan(folder.plan.read_text(encoding="utf-8"), where=folder.plan)
+
+
+def read_experience(folder: RunFolder) -> Experience | None:
+    """Read what a run noted of its cases; runs of older versions noted nothing."""
+    path = folder.experience
+    return experiences.parse(path.read_text("utf-8"), where=path) if path.is_file() else None
+
+
 def append_metrics(path: Path, row: dict[str, float]) -> None:
     """Add a row to the metrics; the first one brings the header."""
     _write_metrics(path, [*read_metrics(path), row])
@@ -254,6 +274,12 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def last_dice(folder: RunFolder) -> float:
+    """Return the mean Dice of a run's last validation; NaN if there was none."""
+    rows = read_metrics(folder.metrics)
+    return rows[-1]["dice_mean"] if rows else float("nan")
 
 
 def write_split(folder: RunFolder, parts: Split) -> None:

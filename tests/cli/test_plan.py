@@ -42,7 +42,7 @@ def test_a_plan_is_written_changed_and_trained_by(asked, data, tmp_path, capsys)
     assert (used["training"]["epochs"], used["training"]["seed"]) == (1, 7)
     assert yaml.safe_load((out / "bundle" / "plan.yaml").read_text()) == used
     asked_for = json.loads((out / "run.json").read_text())
-    assert asked_for["plan"] == str(file)
+    assert asked_for["plan"] == str(file.resolve())
     assert "[16, 16, 8]" in asked_for["plan_text"]
     assert [row["step"] for row in read_metrics(out / "metrics.csv")] == [2]
     # the plan is the run's own: what becomes of the file changes nothing
@@ -55,6 +55,17 @@ def test_without_a_file_it_is_printed(asked, capsys):
     shown = capsys.readouterr().out
     assert yaml.safe_load(shown)["patch"] == [16, 16, 16]
     assert "\n# That of the task" in shown or "\n# The median of the training cases" in shown
+
+
+def test_weights_to_begin_with_are_asked_for_again_and_the_papers_recipe_is_told(
+    asked, untrained, tmp_path, capsys
+):
+    file = tmp_path / "plan.yaml"
+    more = ["-o", str(file), "--init", str(untrained.folder), "--network", "swin_unetr"]
+    assert run([*asked, *more]) == 0
+    shown = capsys.readouterr()
+    assert f"--plan {file} --init {untrained.folder}" in " ".join(shown.out.split())
+    assert "Trains as the paper of swin_unetr did" in " ".join(shown.err.split())
 
 
 def test_a_file_that_is_there_is_not_overwritten(asked, tmp_path, capsys):

@@ -33,7 +33,7 @@ class Quiet:
     def _heard(self, *_told):
         pass
 
-    on_case = on_survey = on_plan = on_init = on_smaller = on_interrupt = _heard
+    on_case = on_survey = on_plan = on_concern = on_init = on_smaller = on_interrupt = _heard
     on_start = on_failure = on_remark = _heard
 
 

@@ -24,7 +24,6 @@ class Listener:
         self.reports = []
         self.stages = []
         self.inits = []
-        self.smaller = []
 
     def on_case(self, stage, total):
         self.stages.append((stage, total))
@@ -35,11 +34,14 @@ class Listener:
     def on_plan(self, plan, split):
         self.plan, self.split = plan, split
 
+    def on_concern(self, said):
+        raise AssertionError(said)
+
     def on_init(self, report):
         self.inits.append(report)
 
     def on_smaller(self, said):
-        self.smaller.append(said)
+        raise AssertionError(said)
 
     def on_interrupt(self):
         self.interrupted = True
@@ -352,45 +354,3 @@ def test_training_ends_when_patience_does(make_request, folder):
     assert fit(still, folder, listener).finished
     assert [row["epoch"] for row in read_metrics(folder.metrics)] == [1, 2, 3]
     assert bundles.read(folder.best).task.name == "phantom"
-
-
-@pytest.fixture
-def little_memory(monkeypatch):
-    """Runs out of memory on patches of more voxels in all than are allowed."""
-
-    class Device:
-        voxels = 0
-        error = torch.OutOfMemoryError("there is no more")
-
-    forward = registry.load(networks, "swin_unetr").Network.forward
-
-    def limited(self, image):
-        on_device = image.device.type != "meta"
-        if on_device and torch.is_grad_enabled() and image.numel() > Device.voxels:
-            raise Device.error
-        return forward(self, image)
-
-    monkeypatch.setattr(registry.load(networks, "swin_unetr").Network, "forward", limited)
-    return Device
-
-
-@pytest.mark.slow
-def test_when_memory_runs_out_training_goes_on_with_less(make_request, folder, little_memory):
-    little_memory.voxels = 2 * 2 * 16**3
-    listener = Listener()
-    outcome = fit(make_request("training.batch=4"), folder, listener)
-    assert outcome.finished
-    assert listener.smaller == ["a batch of 2"]
-    assert bundles.read(folder.path).plan.batch == 2
-    assert [row["step"] for row in read_metrics(folder.metrics)] == [2, 4, 6]
-
-
-@pytest.mark.slow
-def test_when_nothing_smaller_is_left_it_says_what_to_choose(make_request, folder, little_memory):
-    listener = Listener()
-    little_memory.error = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling it")
-    with pytest.raises(UsageError, match="memory of the device does not suffice") as told:
-        fit(make_request("training.batch=1"), folder, listener)
-    assert listener.smaller == ["inner values computed twice"]
-    assert "--set training.batch=1" in str(told.value)
-    assert little_memory.voxels == 0

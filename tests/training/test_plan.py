@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from medseg import memory
 from medseg import recipe as recipes
 from medseg.errors import UsageError
 from medseg.recipe import NetworkChoice
@@ -26,7 +27,7 @@ def _plan(data, task, *settings, cases=100):
     return planning.resolve(recipes.read("default", settings), task, data, CPU, cases=cases).plan
 
 
-def test_the_patch_is_the_median_size_rounded_up_to_eight(data, hippocampus_task):
+def test_the_patch_is_the_median_size_rounded_up_to_what_poolings_divide(data, hippocampus_task):
     assert _plan(data, hippocampus_task).patch == (40, 56, 32)
 
 
@@ -39,15 +40,48 @@ def test_on_a_cpu_a_patch_has_no_more_voxels_than_are_worth_the_time(hippocampus
 def test_little_memory_shortens_the_longest_axis_and_then_the_batch(
     data, hippocampus_task, monkeypatch
 ):
-    monkeypatch.setattr(memory_need, "budget_bytes", lambda _: 1.0)
+    monkeypatch.setattr(memory_need, "budget_bytes", lambda _, **__: 1.0)
     plan = _plan(data, hippocampus_task)
     assert max(plan.patch) == 32
     assert plan.batch == 1
 
 
 def test_a_batch_that_was_asked_for_stays(data, hippocampus_task, monkeypatch):
-    monkeypatch.setattr(memory_need, "budget_bytes", lambda _: 1.0)
+    monkeypatch.setattr(memory_need, "budget_bytes", lambda _, **__: 1.0)
     assert _plan(data, hippocampus_task, "training.batch=3").batch == 3
+
+
+@pytest.mark.parametrize(("budget", "batch", "told"), [(1.0, 1, 1), (1e15, 2, 0)])
+def test_where_two_patches_that_were_asked_for_do_not_fit_one_is_taken(
+    data, hippocampus_task, monkeypatch, budget, batch, told
+):
+    monkeypatch.setattr(memory_need, "budget_bytes", lambda _, **__: budget)
+    recipe = recipes.read("default", ("network.options.features=12", "patch=[40,56,32]"))
+    planned = planning.resolve(recipe, hippocampus_task, data, CPU, cases=9)
+    assert (planned.plan.patch, planned.plan.batch) == ((40, 56, 32), batch)
+    assert ["memory may run out" in said for said in planned.concerns] == [True] * told
+
+
+@pytest.mark.parametrize(
+    ("processes", "sharing", "is_whole"), [(1, 1, False), (4, 1, True), (4, 4, False)]
+)
+def test_each_process_has_room_for_its_share_of_a_batch(
+    data, hippocampus_task, monkeypatch, processes, sharing, is_whole
+):
+    def counted(_network, image, *, deep):
+        return 8 * image[0, 0].numel() + deep
+
+    monkeypatch.setattr(memory_need, "kept_bytes", counted)
+    # half of it is for a step: one patch of the whole size
+    monkeypatch.setattr(memory, "total_bytes", lambda: 2 * 1.5 * (8 * 40 * 56 * 32 + 1) + 2)
+    monkeypatch.setattr(memory_need, "COPIES", 0)
+    monkeypatch.setattr(memory_need, "LOSS", 0)
+    recipe = recipes.read("default", ("network.options.features=12", "training.batch=4"))
+    plan = planning.resolve(
+        *(recipe, hippocampus_task, data, CPU), cases=9, processes=processes, sharing=sharing
+    ).plan
+    assert plan.batch == 4
+    assert (plan.patch == (40, 56, 32)) == is_whole
 
 
 def test_spacing_is_the_median_of_the_data(hippocampus_task):
@@ -158,7 +192,10 @@ def test_memory_is_counted_of_the_network_that_will_be_trained(data, hippocampus
 
     monkeypatch.setattr(memory_need, "kept_bytes", counted)
     monkeypatch.setattr(memory_need, "COPIES", 0)
-    monkeypatch.setattr(memory_need, "budget_bytes", lambda _: 2 * 1.5 * 8 * 40 * 48 * 32 + 1.0)
+    monkeypatch.setattr(memory_need, "LOSS", 0)
+    monkeypatch.setattr(
+        memory_need, "budget_bytes", lambda _, **__: 2 * 1.5 * 8 * 40 * 48 * 32 + 1.0
+    )
     settings = ("network.options.size=small",)
     recipe = recipes.read("default", settings)
     plan = planning.resolve(recipe, hippocampus_task, data, CPU, cases=9).plan
@@ -182,7 +219,7 @@ def test_patches_of_thick_slices_are_turned_within_them(patch, spacing_mm, acros
 
 @pytest.fixture
 def much_memory(monkeypatch):
-    monkeypatch.setattr(memory_need, "budget_bytes", lambda _: 1e15)
+    monkeypatch.setattr(memory_need, "budget_bytes", lambda _, **__: 1e15)
 
 
 @pytest.mark.usefixtures("much_memory")

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from medseg import memory
 from medseg import recipe as recipes
 from medseg.errors import UsageError
 from medseg.training import planning
@@ -39,11 +40,43 @@ def test_a_recipe_is_planned_for_the_data(make_request):
 
 
 def test_a_plan_that_was_given_is_taken_as_it_is(given, phantom_task_channels):
-    request = given(batch=4, spacing_mm=(2.0, 2.0, 2.0), channels=phantom_task_channels)
+    training = recipes.Training(augmentation={"slices_across": "y"})
+    request = given(
+        batch=4, spacing_mm=(2.0, 2.0, 2.0), channels=phantom_task_channels, training=training
+    )
     planned = _planned(request, processes=2)
     expected = recipes.read_plan(request.plan_text, where="here")
     assert planned.plan == expected
     assert "my plan.yaml" in planned.reasons["network"]
+    assert planned.concerns == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "precision", "told"),
+    [((), "float32", 1), (("precision=bfloat16",), "bfloat16", 0)],
+)
+def test_a_cpu_takes_a_plans_bfloat16_only_if_asked_to(given, settings, precision, told):
+    planned = _planned(given(*settings, channels=(), precision="bfloat16"))
+    assert planned.plan.precision == precision
+    assert ["--set precision=bfloat16" in said for said in planned.concerns] == [True] * told
+
+
+@pytest.mark.parametrize(
+    ("patch", "spacing_mm", "across"),
+    [((32, 32, 8), (1.0, 1.0, 5.0), "z"), ((16, 16, 16), (1.0, 1.0, 1.0), "none")],
+)
+def test_thick_slices_of_a_given_plan_are_found(given, patch, spacing_mm, across):
+    plan = _planned(given(channels=(), patch=patch, spacing_mm=spacing_mm)).plan
+    assert plan.training.augmentation.slices_across == across
+
+
+def test_a_given_plan_of_too_much_memory_is_told(given, monkeypatch):
+    request = given(channels=(), batch=2)
+    text = _planned(request).reasons["patch"]
+    monkeypatch.setattr(memory, "total_bytes", lambda: 1000)
+    told = _planned(request).concerns
+    assert len(told) == 1
+    assert text.split(" of ")[0] in told[0]
 
 
 def test_settings_and_epochs_change_a_plan(given, phantom_task_channels):
@@ -71,7 +104,7 @@ def test_older_plans_do_not_name_their_channels(given):
             1,
             r"my plan\.yaml: .*no option 'windows'",
         ),
-        ({"batch": 3}, 2, "cannot be shared equally by 2 processes"),
+        ({"batch": 3}, 2, r"cannot be shared equally by 2 processes.*--set batch=4"),
     ],
 )
 def test_a_plan_that_does_not_fit_is_refused(

@@ -30,7 +30,7 @@ class Listener:
     def _heard(self, *_told):
         pass
 
-    on_case = on_survey = on_plan = on_init = on_smaller = on_interrupt = _heard
+    on_case = on_survey = on_plan = on_concern = on_init = on_smaller = on_interrupt = _heard
 
 
 def _weights(folder):
