@@ -61,6 +61,14 @@ class _Part:
     targets: list[Shape]
 
 
+def is_compiled(device: torch.device) -> bool:
+    """Whether the compiled loops do it: on the processor, if numba is of use.
+
+    Where torch does it, weights of as many planes as a patch has are held twice beside the sums.
+    """
+    return device.type == "cpu" and import_error("medseg.inference.blending_loop") is None
+
+
 class Band:
     """The mean of patches: a ring of planes along one axis.
 
@@ -102,7 +110,7 @@ class Band:
         size = self._patch[self._axis]
         first = answers[0].start[self._axis] % self._depth
         before = min(size, self._depth - first)  # the planes up to the end of the ring
-        act = self._add_compiled if _is_compiled(total) else self._add
+        act = self._add_compiled if is_compiled(total.device) else self._add
         act(total, answers, self._part(answers, 0, before, into=first))
         if before < size:
             act(total, answers, self._part(answers, before, size, into=0))
@@ -115,7 +123,7 @@ class Band:
             ring: Where they lie.
         """
         total = self.total(0)
-        act = self._divide_compiled if _is_compiled(total) else self._divide
+        act = self._divide_compiled if is_compiled(total.device) else self._divide
         act(total, planes, ring)
 
     def total(self, outputs: int) -> Float32[Tensor, "outputs i j k"]:
@@ -233,8 +241,3 @@ def _numbers(values: Tensor) -> Shaped[np.ndarray, " values"]:
     if values.dtype == torch.bfloat16:
         return values.view(-1).view(torch.int16).numpy()
     return values.float().view(-1).numpy()
-
-
-def _is_compiled(total: Tensor) -> bool:
-    """Whether the compiled loops can do it: on the processor, if numba is of use."""
-    return total.device.type == "cpu" and import_error("medseg.inference.blending_loop") is None

@@ -1,5 +1,6 @@
 """A cohort from beginning to end, or from where it stopped: read, segment, judge, write, report."""
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,10 +25,13 @@ from medseg.inference.predict import Predictor, predict_measured
 from medseg.inference.quality import assess
 from medseg.inference.reduction import Reducing
 from medseg.inference.report import Entry, Report
+from medseg.inference.scan_size import ScanSize
 from medseg.segmentation import Segmentation
 from medseg.volume import Volume
 
 Write = Callable[[Path, Segmentation], None]
+SizeOf = Callable[[Job], ScanSize | None]
+"""Tells a scan's size by its headers, which are read once."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +133,11 @@ def _each(
         return []
     clock = Clock(len(jobs))
     there = budget(reducing, settings, exact=settings.max_memory is not None)
-    work = _Work(reducing, settings, expected, report, listener, clock, write, there)
+    size_of = functools.cache(lambda job: scan_size.of_case(job.case, settings.choice))
+    work = _Work(reducing, settings, expected, report, listener, clock, write, there, size_of)
     stages = Stages(work.read, work.segment, work.finish)
     failures = []
-    overlap = settings.overlap and _all_fit(jobs, reducing.predictor, settings, there)
+    overlap = settings.overlap and _all_fit(jobs, reducing.predictor, size_of, there)
     for result in pipeline.run(jobs, stages, overlap=overlap):
         if isinstance(result, Failure):
             failures.append(result)
@@ -159,15 +164,20 @@ def budget(reducing: Reducing, settings: Settings, *, exact: bool) -> Budget:
     )
 
 
-def _all_fit(jobs: list[Job], predictor: Predictor, settings: Settings, there: Budget) -> bool:
+def _all_fit(jobs: list[Job], predictor: Predictor, size_of: SizeOf, there: Budget) -> bool:
     """Tell whether one scan can wait and another be written while any of them is segmented.
 
-    A scan that has to be read before its size is known may be too large for that.
+    A scan that has to be read before its size is known may be too large for that; after it, no
+    more headers are read.
     """
-    sizes = [scan_size.of_case(job.case, settings.choice) for job in jobs if job.scan.fault is None]
-    known = [size for size in sizes if size is not None]
-    several = [there.needs(size, predictor) for size in known]
-    return len(known) == len(sizes) and memory_plan.together(several) <= there.limit
+    several = []
+    for job in jobs:
+        if job.scan.fault is None:
+            size = size_of(job)
+            if size is None:
+                return False
+            several.append(there.needs(size, predictor))
+    return memory_plan.together(several) <= there.limit
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,6 +209,7 @@ class _Work:
     clock: Clock
     write: Write
     there: Budget
+    size_of: SizeOf
 
     @property
     def predictor(self) -> Predictor:
@@ -215,7 +226,7 @@ class _Work:
             raise job.scan.fault
         began = time.monotonic()
         self.listener.on_step(job, "reading")
-        size = scan_size.of_case(job.case, self.settings.choice)
+        size = self.size_of(job)
         if size is not None:
             self.there.fitting_anywhere(size, self.predictor, where=job.image)
         volume = read_image(job.case, self.predictor.bundle.task, self.settings.choice)

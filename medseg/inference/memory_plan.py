@@ -71,7 +71,8 @@ def network_bytes(predictor: Predictor, patch: Shape, *, exact: bool = True) -> 
         predictor: The model.
         patch: Voxels of the patch.
         exact: Whether a processor applies it twice: the first time, kernels are prepared too, and
-            count.
+            count. If not, and the system cannot tell the peak of a part of a program, nothing is
+            measured on a processor, and 0 returned.
     """
     network, device = predictor.network, predictor.device
     channels = len(predictor.bundle.task.channels)
@@ -83,7 +84,8 @@ def network_bytes(predictor: Predictor, patch: Shape, *, exact: bool = True) -> 
     if exact:
         _apply(network, torch.zeros(1, channels, *patch))
     memory.give_back()
-    memory.forget_peak()
+    if not memory.forget_peak() and not exact:
+        return 0
     before = memory.resident_bytes()
     _apply(network, torch.zeros(1, channels, *patch))
     return max(0, memory.peak_bytes() - before)
@@ -145,18 +147,19 @@ def _networks_share(
         model: One of them.
         per_voxel: What a network takes for a voxel of a patch.
     """
-    sums = _band(model.image_shape(scan.grid), model.plan.patch, model.task.out_channels)
+    rings = model.task.out_channels + (0 if blending.is_compiled(predictor.device) else 2)
+    sums = _band(model.image_shape(scan.grid), model.plan.patch, rings)
     tiles, slabs = _tiles(predictor, model, per_voxel), _slabs(scan, predictor, model)
     if predictor.device.type == "cuda":
         return sums + slabs, sums + tiles  # what is finished is handed over
     return sums + max(tiles, slabs), 0
 
 
-def _band(shape: Shape, patch: Shape, outputs: int) -> int:
-    """Return what the sums of the overlapping patches take."""
+def _band(shape: Shape, patch: Shape, rings: int) -> int:
+    """Return what the sums of the overlapping patches take, and weights where they are held."""
     padded = [max(length, size) for length, size in zip(shape, patch, strict=True)]
     axis = padded.index(max(padded))
-    return FLOAT * outputs * math.prod(padded) // padded[axis] * patch[axis]
+    return FLOAT * rings * math.prod(padded) // padded[axis] * patch[axis]
 
 
 def _slabs(scan: ScanSize, predictor: Predictor, model: Model) -> int:
@@ -175,7 +178,8 @@ def _tiles(predictor: Predictor, model: Model, per_voxel: float) -> int:
     """Return what patches take: those that are computed, and those that wait to be added."""
     voxels, batch = math.prod(model.plan.patch), model.plan.inference.batch
     outputs, channels = model.task.out_channels, len(model.task.channels)
-    waiting = max(1, blending.HELD - batch) * outputs * FLOAT * voxels  # while more are computed
+    held = max(batch, blending.HELD - 1)  # while more are computed; one keeps its whole batch
+    waiting = held * outputs * FLOAT * voxels
     per_patch = math.ceil(per_voxel * voxels)
     tiles = waiting + batch * per_patch
     if tiling_of(model, predictor.options).mirror_axes:  # the sum, one turned back, one given

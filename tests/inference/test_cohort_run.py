@@ -124,6 +124,28 @@ def test_a_scan_whose_size_is_known_when_it_is_read_goes_alone(
     assert (outcome.done, seen) == (1, [is_known])
 
 
+def test_headers_are_read_once_and_no_further_than_a_size_that_is_unknown(
+    scan, predictor, tmp_path, monkeypatch
+):
+    asked, events, measure = [], [], scan_size.of_case
+
+    def of_case(case, choice):
+        asked.append(case.name)
+        return None if case.name == "b" else measure(case, choice)
+
+    def watched(jobs, stages, *, overlap):
+        events.append((list(asked), overlap))
+        for job in jobs:
+            stages.read(job)
+        return []
+
+    monkeypatch.setattr(scan_size, "of_case", of_case)
+    monkeypatch.setattr(pipeline, "run", watched)
+    run([Job(Scan(Case(name, (scan,))), tmp_path / f"{name}.nii.gz") for name in "abc"], predictor)
+    assert events == [(["a", "b"], False)]
+    assert asked == ["a", "b", "c"]
+
+
 class Hungry(nn.Module):
     """Runs out of memory above a number of voxels."""
 

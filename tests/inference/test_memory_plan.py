@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import nn
 
+from medseg import memory
 from medseg.bundle import Bundle
 from medseg.errors import ImageError, UsageError
-from medseg.inference import memory_plan, predict
+from medseg.inference import blending, memory_plan, predict
 from medseg.inference.memory_plan import Budget, Needs, parsed_bytes, shown, together
 from medseg.inference.options import Options
 from medseg.inference.precision import Precision
@@ -96,6 +97,14 @@ def test_a_network_takes_what_its_features_take(predictor):
     assert memory_plan.network_bytes(wide, (64, 64, 64)) == pytest.approx(256 * 4 * 64**3, rel=0.1)
 
 
+def test_nothing_is_measured_by_a_peak_of_the_past_unless_it_was_asked_for(predictor, monkeypatch):
+    monkeypatch.setattr(memory, "forget_peak", lambda: False)
+    monkeypatch.setattr(memory, "resident_bytes", lambda: 40)
+    monkeypatch.setattr(memory, "peak_bytes", lambda: 100)
+    assert memory_plan.network_bytes(predictor, (8, 8, 8), exact=False) == 0
+    assert memory_plan.network_bytes(predictor, (8, 8, 8), exact=True) == 60
+
+
 def test_neighbours_count_while_they_wait_or_are_written():
     one, other = (
         Needs(host, 0, (8, 8, 8), 1, waiting, 5) for host, waiting in ((90, 20), (70, 30))
@@ -151,6 +160,27 @@ def test_mirroring_further_models_and_an_open_precision_cost_memory(predictor):
         settling = Settling(network, proposed, exclusive=True, is_settled=is_settled)
         given = replace(alone, network=settling)
         assert memory_plan.needs(scan, given, 10**9).host - plain == more
+
+
+def test_where_torch_blends_its_weights_count_too(predictor, monkeypatch):
+    scan = ScanSize(Grid((100, 90, 80), np.eye(4)), 1, 2)
+    compiled = memory_plan.needs(scan, predictor, 10**9).host
+    monkeypatch.setattr(blending, "import_error", lambda _: "it is broken")
+    weights = 2 * 4 * 64 * 90 * 80
+    assert memory_plan.needs(scan, predictor, 10**9).host - compiled == weights
+
+
+def test_a_batch_waits_as_a_whole(predictor, make_plan):
+    scan = ScanSize(Grid((100, 90, 80), np.eye(4)), 1, 2)
+
+    def host(batch):
+        plan = make_plan(patch=(64, 64, 64), inference=Inference(batch=batch))
+        bundle = replace(predictor.bundle, plan=plan)
+        return memory_plan.needs(scan, replace(predictor, bundle=bundle), 10**9).host
+
+    logits = 3 * 4 * 64**3
+    assert host(3) - host(2) == 10**9  # three wait with either
+    assert host(6) - host(3) == 3 * (10**9 + logits)
 
 
 def test_a_network_is_measured_once(predictor, monkeypatch):
