@@ -53,13 +53,19 @@ def peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def forget_peak() -> None:
-    """Let the peak begin at what is held now, where the system can do that: on most Linux."""
-    if sys.platform == "linux":
-        try:
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        except OSError:  # some containers forbid it; the peak so far then counts
-            return
+def forget_peak() -> bool:
+    """Let the peak begin at what is held now, where the system can do that: on most Linux.
+
+    Returns:
+        Whether it does; else the peak so far counts.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:  # some containers forbid it
+        return False
+    return True
 
 
 def _high_water_mark() -> int:

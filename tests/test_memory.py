@@ -40,7 +40,7 @@ def test_a_program_begins_without_the_peak_of_its_parent():
 def test_a_peak_can_be_forgotten():
     held = np.ones(SIZE, np.uint8)
     del held
-    memory.forget_peak()
+    assert memory.forget_peak()
     assert memory.peak_bytes() < memory.resident_bytes() + SIZE / 2
 
 

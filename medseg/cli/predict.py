@@ -94,7 +94,7 @@ def predict(
         str | None,
         typer.Option(
             help="Most memory to take, as 8G, else what is free; tiles are made to fit. Of a GPU's"
-            " memory, what is free there."
+            " memory, what is free there. With --ray it is for each process."
         ),
     ] = None,
     ray: Annotated[

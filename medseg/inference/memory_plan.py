@@ -71,7 +71,8 @@ def network_bytes(predictor: Predictor, patch: Shape, *, exact: bool = True) -> 
         predictor: The model.
         patch: Voxels of the patch.
         exact: Whether a processor applies it twice: the first time, kernels are prepared too, and
-            count.
+            count. If not, and the system cannot tell the peak of a part of a program, nothing is
+            measured on a processor, and 0 returned.
     """
     network, device = predictor.network, predictor.device
     channels = len(predictor.bundle.task.channels)
@@ -83,7 +84,8 @@ def network_bytes(predictor: Predictor, patch: Shape, *, exact: bool = True) -> 
     if exact:
         _apply(network, torch.zeros(1, channels, *patch))
     memory.give_back()
-    memory.forget_peak()
+    if not memory.forget_peak() and not exact:
+        return 0
     before = memory.resident_bytes()
     _apply(network, torch.zeros(1, channels, *patch))
     return max(0, memory.peak_bytes() - before)

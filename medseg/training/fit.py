@@ -122,8 +122,8 @@ def resume(folder: RunFolder, listener: Listener) -> Outcome:
     """Go on with an interrupted run as if it had never stopped.
 
     The cases and the task are those the run began with, whatever became of their files since. A
-    run that never reached its first checkpoint begins anew. One that ended is not trained further;
-    its model and curves are written once more from what it noted last.
+    run that never reached its first checkpoint begins anew, by its plan if it has one. One that
+    ended is not trained further; its model and curves are written once more from what it noted.
 
     Raises:
         UsageError: There is no run in the folder, or one of its files is damaged.
@@ -283,8 +283,11 @@ def _train(
     """
     if processes.rank() == 0:
         processes.wait()  # for those that follow, until all that they read is there
+    writes = processes.rank() == 0  # all come to the same plan
     while not trial.fits(module, device_of(request)):
-        module, data = _with_less(module, data, folder, request, listener, first=first)
+        module, data = _with_less(
+            module, data, folder, request, listener, first=first, writes=writes
+        )
     while True:
         try:
             return _trained(module, data, folder, request, listener, first=first)
@@ -309,6 +312,7 @@ def _with_less(
     listener: Listener,
     *,
     first: int,
+    writes: bool = True,
 ) -> tuple[SegmentationModule, _Data]:
     """Make the plan smaller and note it; the network keeps its weights.
 
@@ -326,7 +330,8 @@ def _with_less(
     plan, said = found
     listener.on_smaller(said)
     why = {"network": f"The memory did not suffice: made smaller, at last to {said}."}
-    files.write_text(folder.plan, recipes.plan_text(plan, why))
+    if writes:
+        files.write_text(folder.plan, recipes.plan_text(plan, why))
     network = build_network(plan.network, data.task)
     network.load_state_dict(module.network.state_dict())
     data = replace(data, plan=plan)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from medseg import memory
 from medseg.bundle import Bundle
 from medseg.errors import ImageError, UsageError
 from medseg.inference import blending, memory_plan, predict
@@ -94,6 +95,14 @@ def test_a_network_takes_what_its_features_take(predictor):
 
     wide = predict.Predictor(predictor.bundle, Wide(), torch.device("cpu"))
     assert memory_plan.network_bytes(wide, (64, 64, 64)) == pytest.approx(256 * 4 * 64**3, rel=0.1)
+
+
+def test_nothing_is_measured_by_a_peak_of_the_past_unless_it_was_asked_for(predictor, monkeypatch):
+    monkeypatch.setattr(memory, "forget_peak", lambda: False)
+    monkeypatch.setattr(memory, "resident_bytes", lambda: 40)
+    monkeypatch.setattr(memory, "peak_bytes", lambda: 100)
+    assert memory_plan.network_bytes(predictor, (8, 8, 8), exact=False) == 0
+    assert memory_plan.network_bytes(predictor, (8, 8, 8), exact=True) == 60
 
 
 def test_neighbours_count_while_they_wait_or_are_written():
