@@ -51,4 +51,4 @@ def test_without_any_training_predict_segments_scans_that_were_held_out(
         reference = np.asarray(nibabel.load(case.label).dataobj)
         table.append([dice(predicted, reference, value) for value in (1, 2)])
     assert np.mean(table) >= LEAST_DICE
-    assert not (home / "models.json").exists()  # nothing was trained or installed
+    assert not (home / "models").exists()  # nothing was trained or installed
