@@ -20,10 +20,11 @@ from medseg.data import case_files
 from medseg.data.cases import Case, read_image, read_labels
 from medseg.data.preprocessing import prepare, prepare_labels
 from medseg.recipe import Plan
-from medseg.shapes import Image, Shape
+from medseg.shapes import Box, Image, Shape
 from medseg.task import Task
+from medseg.volume import Volume
 
-FORM: Final = 2
+FORM: Final = 3
 """Changed whenever cases are stored or prepared in another way."""
 
 CENTRES_PER_LABEL: Final = 10_000
@@ -109,15 +110,26 @@ def crop(voxels: Any, start: Shape, shape: Shape) -> Shaped[np.ndarray, "..."]:
     return result
 
 
+Part = Callable[[Volume, Task, Plan], Box | None]
+"""Says which part of a prepared scan is kept; None: all of it."""
+
+
+def everything(_volume: Volume, _task: Task, _plan: Plan) -> None:
+    """Keep all of a scan."""
+
+
 def build(
     folder: Path,
     cases: tuple[Case, ...],
     task: Task,
     plan: Plan,
+    part: Part = everything,
     *,
     on_case: Callable[[str], None],
 ) -> list[StoredCase]:
     """Prepare every case that `folder` does not hold as it is now.
+
+    Of a scan, only `part` is stored, and whatever of it is labelled.
 
     A case is complete when its note is there, which is written last: a store whose making was
     interrupted is continued. The note tells what the case was made of: when its files, the task
@@ -129,20 +141,35 @@ def build(
         OutputError: The disk is full.
     """
     files.make_folder(folder)
+    cut_by = (plan.patch, plan.inference.overlap) if task.outside else ()
     stored = []
     for case in cases:
-        made_of = case_files.digest(case, task, FORM, plan.spacing_mm, plan.windows)
+        made_of = case_files.digest(case, task, FORM, plan.spacing_mm, plan.windows, *cut_by)
         entry = StoredCase(case.name, folder)
         note = folder / f"{case.name}.{_NOTE}"
         if _noted(note) != made_of:
             entry.forget()
             volume = read_image(case, task)
             labels = prepare_labels(read_labels(case, task, volume.grid), volume.grid, task, plan)
-            put(folder, case.name, prepare(volume, task, plan).whole, labels)
+            box = _with_labels(part(volume, task, plan), labels)
+            put(folder, case.name, prepare(volume, task, plan, box).whole, labels[box or ...])
             files.write_text(note, json.dumps({"made_of": made_of}) + "\n")
         on_case(case.name)
         stored.append(entry)
     return stored
+
+
+def _with_labels(box: Box | None, labels: Shaped[np.ndarray, "i j k"]) -> Box | None:
+    """Widen a part to hold all that is labelled."""
+    if box is None or not labels.any():
+        return box
+    widened = []
+    for axis, kept in enumerate(box):
+        others = tuple(other for other in range(3) if other != axis)
+        planes = np.flatnonzero(labels.any(axis=others))
+        widened.append(slice(min(kept.start, int(planes[0])), max(kept.stop, int(planes[-1]) + 1)))
+    i, j, k = widened
+    return i, j, k
 
 
 def put(folder: Path, name: str, image: Image, labels: Shaped[np.ndarray, "i j k"]) -> StoredCase:

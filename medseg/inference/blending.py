@@ -220,7 +220,7 @@ class Band:
 def _in_threads(job: Callable[[int, int], None], planes: int) -> None:
     """Do some planes at a time, from the first to the one before the last."""
     workers = torch.get_num_threads()
-    pieces = min(planes, 3 * workers)  # more than workers: one may have less time
+    pieces = min(planes, 8 * workers)  # more than workers: one may have less time
     bounds = [planes * n // pieces for n in range(pieces + 1)]
     threads.run([partial(job, *pair) for pair in itertools.pairwise(bounds)], workers)
 

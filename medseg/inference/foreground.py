@@ -15,6 +15,7 @@ from jaxtyping import Float32
 from medseg.data import resampling
 from medseg.data.preprocessing import Part, Prepared
 from medseg.inference.sliding_window import Tiling, step
+from medseg.recipe import Plan
 from medseg.shapes import Box, Mask, Spacing, Voxels
 from medseg.task import Task
 from medseg.volume import Volume, order_to_ras, reorder, resampled_grid, upright
@@ -45,6 +46,11 @@ def kept(volume: Volume, task: Task, tiling: Tiling, spacing_mm: Spacing) -> Box
         for axis in range(3)
     )
     return (i, j, k)
+
+
+def kept_in_training(volume: Volume, task: Task, plan: Plan) -> Box | None:
+    """Return the part that a model is trained on: what it will be applied to."""
+    return kept(volume, task, Tiling(plan.patch, plan.inference.overlap), plan.spacing_mm)
 
 
 def kept_for(part: Part, volume: Volume, tiling: Tiling, spacing_mm: Spacing) -> Box:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Literal, Protocol, runtime_checkable
@@ -20,8 +21,8 @@ from medseg.bundle import Bundle
 from medseg.data import store
 from medseg.data.cases import Case
 from medseg.data.folds import Split
-from medseg.data.store import StoredCase
 from medseg.errors import UsageError
+from medseg.inference.foreground import kept_in_training
 from medseg.recipe import Plan
 from medseg.survey import survey as surveys
 from medseg.survey.survey import Survey
@@ -99,8 +100,8 @@ class Outcome:
 class _Data:
     task: Task
     plan: Plan
-    training: list[StoredCase]
-    held_out: list[StoredCase]
+    training: list[store.StoredCase]
+    held_out: list[store.StoredCase]
 
 
 def fit(request: Request, folder: RunFolder, listener: Listener) -> Outcome:
@@ -236,10 +237,10 @@ def _prepare(folder: RunFolder, task: Task, plan: Plan, parts: Split, listener: 
     held_out = parts.validation[: plan.training.validation_cases]
     total = len(parts.training) + len(held_out)
 
-    def prepared(cases: tuple[Case, ...]) -> list[StoredCase]:
-        return store.build(
-            folder.cache, cases, task, plan, on_case=lambda _: listener.on_case("preparing", total)
-        )
+    def prepared(cases: tuple[Case, ...]) -> list[store.StoredCase]:
+        told = partial(listener.on_case, "preparing", total)
+        how = (task, plan, kept_in_training)
+        return store.build(folder.cache, cases, *how, on_case=lambda _: told())
 
     return _Data(task, plan, training=prepared(parts.training), held_out=prepared(held_out))
 

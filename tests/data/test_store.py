@@ -169,6 +169,33 @@ def test_a_case_is_prepared_again_for_another_spacing_and_for_nothing_else(
     assert times_read == ["a", "a"]
 
 
+def test_a_part_is_stored_and_whatever_is_labelled(
+    tmp_path, make_case, hippocampus_task, make_plan
+):
+    case, plan = make_case("a", labels=(1,)), make_plan()
+    (whole,) = store.build(tmp_path / "whole", (case,), hippocampus_task, plan, on_case=str)
+    box = (slice(1, 5), slice(2, 7), slice(0, 6))
+
+    def part(volume, task, asked):
+        assert (volume.grid.shape, task, asked) == ((6, 7, 8), hippocampus_task, plan)
+        return box
+
+    folder = tmp_path / "part"
+    (found,) = store.build(folder, (case,), hippocampus_task, plan, part, on_case=str)
+    kept = (slice(0, 5), slice(1, 7), slice(0, 7))  # label 1 fills 0 to 1, 1 to 2 and 4 to 6
+    np.testing.assert_array_equal(found.image, whole.image[(slice(None), *kept)])
+    np.testing.assert_array_equal(found.labels, whole.labels[kept])
+
+
+def test_what_is_cut_off_depends_on_the_patch(
+    tmp_path, make_case, times_read, hippocampus_task, make_plan
+):
+    case, task = make_case("a"), hippocampus_task.model_copy(update={"outside": "zero"})
+    for patch in ((4, 4, 4), (4, 4, 4), (6, 4, 4)):
+        store.build(tmp_path, (case,), task, make_plan(patch=patch), on_case=str)
+    assert times_read == ["a", "a"]
+
+
 def test_a_case_that_fails_is_not_taken_for_the_one_that_was_there(build, make_case, tmp_path):
     build(make_case("a"))
     with pytest.raises(DataError):

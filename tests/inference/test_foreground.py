@@ -145,3 +145,15 @@ def test_a_voxel_of_the_network_is_outside_if_none_of_the_scan_s_near_it_is_insi
 def test_background_is_certain_of_itself(hippocampus_task, phantom_task):
     assert foreground.background_logits(hippocampus_task).tolist() == [30, -30, -30]
     assert foreground.background_logits(phantom_task).tolist() == [-30, -30, -30]
+
+
+def test_a_model_is_trained_on_what_it_will_be_applied_to(make_plan):
+    task = tasks.read("brats")
+    plan = make_plan(patch=(8, 8, 8), spacing_mm=(1.0, 1.0, 1.0))
+    voxels = np.zeros((4, 30, 31, 32), np.float32)
+    voxels[2, 10:15, 11:24, 3:30] = 1
+    volume = Volume(voxels, Grid((30, 31, 32), np.eye(4)))
+    tiling = Tiling(plan.patch, plan.inference.overlap)
+    found = foreground.kept_in_training(volume, task, plan)
+    assert found == foreground.kept(volume, task, tiling, (1.0, 1.0, 1.0))
+    assert (found[0].start, found[0].stop - found[0].start) == (9, 8)
