@@ -191,6 +191,7 @@ SHARED: Final = "default"
 """The recipe for all networks."""
 
 _SHOWN: Final = {"Recipe": "configs/recipes/default.yaml", "Plan": "what 'medseg plan' writes"}
+_UNKNOWN: Final = "extra_forbidden"
 _UNION_MEMBERS: Final = ("constrained-", "tuple[", "literal[")
 
 
@@ -346,15 +347,24 @@ def _validated(kind: type[Model], document: Any, *, where: Path | str) -> Model:
     try:
         return kind.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = _most_telling(error)
         # what pydantic calls the members of a union says nothing to a user
         parts = [str(part) for part in first["loc"] if not str(part).startswith(_UNION_MEMBERS)]
-        known = _choices(kind, parts) if first["type"] == "extra_forbidden" else ""
+        known = _choices(kind, parts) if first["type"] == _UNKNOWN else ""
+        # where a field is missing, what was given is all that surrounds it
+        within = first["type"] == "missing" and isinstance(first["input"], dict)
+        got = "" if within else f", got {first['input']!r}"
         raise UsageError(
-            f"{'.'.join(parts) or 'the whole'}: {first['msg']}, got {first['input']!r}{known}",
+            f"{'.'.join(parts) or 'the whole'}: {first['msg']}{got}{known}",
             where=where,
             remedy=f"Correct that setting; {_SHOWN[kind.__name__]} shows them all",
         ) from error
+
+
+def _most_telling(error: ValidationError) -> Any:
+    """Return what is wrong: an unknown field first, since its true name is missing then."""
+    found = error.errors()
+    return next((each for each in found if each["type"] == _UNKNOWN), found[0])
 
 
 def _choices(kind: type[BaseModel], place: Sequence[str]) -> str:

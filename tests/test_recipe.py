@@ -187,6 +187,14 @@ def test_a_wrong_plan_is_refused_with_place_and_remedy(make_plan, setting, messa
     assert "medseg plan" in str(told.value) or "Leave out" in str(told.value)
 
 
+def test_a_mistyped_field_is_named_and_not_what_surrounds_it(make_plan):
+    text = recipes.plan_text(make_plan(batch=2))
+    with pytest.raises(UsageError, match=r"batchh: Extra inputs .* got 2; choose from .*batch"):
+        recipes.changed_plan(text.replace("batch: 2", "batchh: 2"), (), where="mine.yaml")
+    with pytest.raises(UsageError, match=r"mine\.yaml: batch: Field required\. Correct"):
+        recipes.changed_plan(text.replace("batch: 2\n", ""), (), where="mine.yaml")
+
+
 def test_a_text_that_is_no_mapping_is_no_plan():
     with pytest.raises(UsageError, match=r"mine\.yaml: the whole"):
         recipes.changed_plan("[1, 2]", ("batch=2",), where="mine.yaml")

@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medseg.cli.console import err, out
-from medseg.cli.train import Device, Display, network_of, of_what, quoted, summary
+from medseg.cli.train import (
+    DataOption,
+    Device,
+    Display,
+    NetworkOption,
+    NumberingOption,
+    RecipeOption,
+    SplitOption,
+    TaskOption,
+    network_of,
+    of_what,
+    quoted,
+    summary,
+)
 from medseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,35 +28,20 @@ if TYPE_CHECKING:
 
 
 def plan(
-    task: Annotated[
-        str | None,
-        typer.Option(help="A name from 'medseg tasks' or a YAML file; else what fits --data."),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="The data as downloaded, or a CSV list; else $MEDSEG_DATA/TASK, ..."),
-    ] = None,
+    task: TaskOption = None,
+    data: DataOption = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Where to write it; else it is printed.")
     ] = None,
-    network: Annotated[
-        str | None, typer.Option(help="Network, see 'medseg networks'; else the recipe's.")
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(help="How to train: default, or a network: as its paper; else --network's."),
-    ] = None,
+    network: NetworkOption = None,
+    recipe: RecipeOption = None,
     init: Annotated[
         list[Path] | None,
         typer.Option(help="Weights that training will begin with; public ones fix some options."),
     ] = None,
     fold: Annotated[int, typer.Option(help="Which part of the split is held out.")] = 0,
-    split: Annotated[
-        str | None, typer.Option(help="Published split, or folds; else the data set's usual one.")
-    ] = None,
-    numbering: Annotated[
-        str | None, typer.Option(help="What label values mean where copies differ: cascade, ...")
-    ] = None,
+    split: SplitOption = None,
+    numbering: NumberingOption = None,
     device: Annotated[Device, typer.Option(help="Where training will compute.")] = "auto",
     settings: Annotated[
         list[str] | None,

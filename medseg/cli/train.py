@@ -25,26 +25,37 @@ Device = Literal["auto", "cpu", "cuda"]
 ALL: Final = "all"
 """In place of a fold: each in turn, then the scores of all held-out cases together."""
 
+TaskOption = Annotated[
+    str | None,
+    typer.Option(help="A name from 'medseg tasks' or a YAML file; else what fits --data."),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(help="The data as downloaded, or a CSV list; else $MEDSEG_DATA/TASK, ..."),
+]
+NetworkOption = Annotated[
+    str | None, typer.Option(help="Network, see 'medseg networks'; else the recipe's.")
+]
+RecipeOption = Annotated[
+    str | None,
+    typer.Option(help="How to train: default, or a network: as its paper; else --network's."),
+]
+SplitOption = Annotated[
+    str | None, typer.Option(help="Published split, or folds; else the data set's usual one.")
+]
+NumberingOption = Annotated[
+    str | None, typer.Option(help="What label values mean where copies differ: cascade, ...")
+]
+
 
 def train(
-    task: Annotated[
-        str | None,
-        typer.Option(help="A name from 'medseg tasks' or a YAML file; else what fits --data."),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="The data as downloaded, or a CSV list; else $MEDSEG_DATA/TASK, ..."),
-    ] = None,
+    task: TaskOption = None,
+    data: DataOption = None,
     out_folder: Annotated[
         Path | None, typer.Option("-o", "--out", help="Run folder; else runs/TASK-NETWORK-foldK.")
     ] = None,
-    network: Annotated[
-        str | None, typer.Option(help="Network, see 'medseg networks'; else the recipe's.")
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(help="How to train: default, or a network: as its paper; else --network's."),
-    ] = None,
+    network: NetworkOption = None,
+    recipe: RecipeOption = None,
     plan: Annotated[
         Path | None,
         typer.Option(help="Train by this plan: what 'medseg plan' wrote, perhaps changed."),
@@ -59,12 +70,8 @@ def train(
         str | None,
         typer.Option(help="Which part of the split to hold out, of folds 0-4; or all in turn."),
     ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Published split, or folds; else the data set's usual one.")
-    ] = None,
-    numbering: Annotated[
-        str | None, typer.Option(help="What label values mean where copies differ: cascade, ...")
-    ] = None,
+    split: SplitOption = None,
+    numbering: NumberingOption = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
     max_time: Annotated[
         str | None, typer.Option(help="End after this time, such as 30m or 2h, set-up included.")
